@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -109,7 +110,7 @@ class Graph {
   [[nodiscard]] NodeId net_output() const;  // kNoNode when absent
 
  private:
-  std::vector<Node> nodes_;
+  std::deque<Node> nodes_;  // a deque: references to nodes and types stay valid while nodes are added
   std::map<std::string, NodeId, std::less<>> names_;
   std::map<std::string, std::uint32_t, std::less<>> suffixes_;  // last "_<k>" given to a name
 

@@ -23,7 +23,7 @@ struct Malformed {
 
 class Reader {
  public:
-  Reader(const std::vector<WeightMemory>& memory) : memory_(memory) {}
+  explicit Reader(const std::vector<WeightMemory>& memory) : memory_(memory) {}
 
   Program read(const dom::object& root) {
     Program program;
@@ -35,6 +35,7 @@ class Reader {
       program.groups.push_back({text(field(o, "name", at), at), int_list(field(o, "ranks", at), at + "/ranks")});
     });
     read_symbols(root, program);
+    symbols_ = program.symbols;
     each(root, "weights", false, [&](const dom::object& o, const std::string& at) { read_weight(o, at); });
     each(root, "inputs", true, [&](const dom::object& o, const std::string& at) { program.inputs.push_back(read_input(o, at)); });
     each(root, "nodes", true, [&](const dom::object& o, const std::string& at) { program.nodes.push_back(read_node(o, at)); });
@@ -92,7 +93,7 @@ class Reader {
   Expr expression(std::string_view source, const std::string& at) {
     // Shapes repeat the same few expressions thousands of times.
     if (const auto known = expressions_.find(source); known != expressions_.end()) return known->second;
-    auto parsed = sym::parse(source);
+    auto parsed = sym::parse(source, symbols_);
     if (!parsed) throw Malformed{at, parsed.error().text()};
     return expressions_.emplace(std::string(source), *parsed).first->second;
   }
@@ -305,6 +306,7 @@ class Reader {
 
   const std::vector<WeightMemory>& memory_;
   std::vector<ir::TensorRef> weights_;
+  std::map<std::string, sym::Range> symbols_;
   std::set<std::string, std::less<>> names_;
   std::map<std::string, Expr, std::less<>> expressions_;
 };

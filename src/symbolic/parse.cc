@@ -140,7 +140,7 @@ class Parser {
     return unsupported("not an integer: a fraction or float is never rounded to one", at).num;
   }
   Expr boolean(const Value& v, std::size_t at) {
-    const Expr e = integer(v, at);
+    Expr e = integer(v, at);
     if (error_ || is_boolean(e) || e.op() == Op::kUnknown) return e;
     return unsupported("a condition is expected here, not a number (bitwise operators on integers are not supported)", at).num;
   }
@@ -231,6 +231,7 @@ class Parser {
   Value add(const std::vector<Value>& terms, std::size_t at) {
     if (std::all_of(terms.begin(), terms.end(), [](const Value& v) { return v.integer(); })) {
       std::vector<Expr> operands;
+      operands.reserve(terms.size());
       for (const Value& term : terms) operands.push_back(term.num);
       return make(Op::kAdd, std::move(operands));  // at once, so that the text of an unfolded sum is read back as it was
     }
@@ -281,6 +282,7 @@ class Parser {
     if (factors.size() == 1) return factors[0];
     if (std::all_of(factors.begin(), factors.end(), [](const Value& v) { return v.integer(); })) {
       std::vector<Expr> operands;
+      operands.reserve(factors.size());
       for (const Value& factor : factors) operands.push_back(factor.num);
       return make(Op::kMul, std::move(operands));
     }
@@ -345,7 +347,7 @@ class Parser {
   }
   Value power() {
     const std::size_t at = at_;
-    const Value base = atom();
+    Value base = atom();
     if (!accept("**")) return base;
     if (++nesting_ > kMaxNesting) return syntax("nested too deeply");
     const Value exponent = unary();
@@ -561,11 +563,13 @@ class Parser {
     // An operation on integers, on conditions.
     static constexpr auto ints = [](Parser& p, const std::vector<Value>& in, std::size_t at) {
       std::vector<Expr> out;
+      out.reserve(in.size());
       for (const Value& v : in) out.push_back(p.integer(v, at));
       return out;
     };
     static constexpr auto flags = [](Parser& p, const std::vector<Value>& in, std::size_t at) {
       std::vector<Expr> out;
+      out.reserve(in.size());
       for (const Value& v : in) out.push_back(p.boolean(v, at));
       return out;
     };

@@ -52,7 +52,8 @@ void print_product(const Expr& e, std::int64_t coefficient, std::string& out) {
   std::size_t next = 0;
   if (in[0].is_const()) {
     next = 1;
-    if (coefficient == -1 && !Nodes::is_raw(e)) {
+    // A bare sign would bind to the sum and be distributed over it when read back.
+    if (coefficient == -1 && !Nodes::is_raw(e) && in[1].op() != Op::kAdd) {
       out += '-';
     } else if (coefficient != 1 || Nodes::is_raw(e)) {
       out += std::to_string(coefficient) + "*";

@@ -265,7 +265,7 @@ std::optional<std::pair<Terms, Terms>> split_multiples(const Terms& a, const Ter
 }
 
 Expr make_floor_div(const Expr& a, const Expr& b) {
-  const Expr plain = Nodes::node(Op::kFloorDiv, {a, b});
+  Expr plain = Nodes::node(Op::kFloorDiv, {a, b});
   const auto k = b.value();
   if (k == 1) return a;
   if (k == 0) return plain;
@@ -321,7 +321,7 @@ Expr mod_by_constant(const Terms& a, std::int64_t k) {
 }
 
 Expr make_mod(const Expr& a, const Expr& b) {
-  const Expr plain = Nodes::node(Op::kMod, {a, b});
+  Expr plain = Nodes::node(Op::kMod, {a, b});
   const auto k = b.value();
   if (k == 0) return plain;
   if (k == 1 || k == -1 || a.value() == 0 || a == b) return 0;
@@ -428,7 +428,7 @@ Expr make_logic(Op op, const std::vector<Expr>& operands) {
 }
 
 Expr make_where(const Expr& condition, const Expr& yes, const Expr& no) {
-  const Expr flag = as_boolean(condition);
+  Expr flag = as_boolean(condition);
   if (flag.is_const()) return flag.value() == 0 ? no : yes;
   if (yes == no) return yes;
   if (yes.value() == 1 && no.value() == 0) return flag;
