@@ -1,0 +1,5 @@
+"""TorchAir's path to the settings."""
+
+from airloom import CompilerConfig
+
+__all__ = ["CompilerConfig"]
