@@ -83,14 +83,16 @@ class Errors {
   nb::object core_, unsupported_;
 };
 
-/// The weights' memory and the Python objects that own it. Must be destroyed with the GIL held: outlives every gil_scoped_release beside it.
+/// The weights' memory and the Python objects that own it. Must be destroyed with the GIL held: outlives every gil_scoped_release beside
+/// it.
 class Weights {
  public:
   Weights(const nb::sequence& items, const Errors& errors) {
     for (const nb::handle item : items) {
       std::pair<std::uintptr_t, nb::object> row;
       if (!nb::try_cast(item, row))
-        errors.raise(Error{Errc::kInvalidArgument, "a weight is a pair of an address and the object that owns it", fmt::format("weights[{}]", memory_.size()), ""});
+        errors.raise(Error{Errc::kInvalidArgument, "a weight is a pair of an address and the object that owns it",
+                           fmt::format("weights[{}]", memory_.size()), ""});
       // The owners are held here and not by the tensors, which may be dropped while the GIL is released.
       memory_.push_back({reinterpret_cast<const std::byte*>(row.first), nullptr});
       owners_.push_back(std::move(row.second));
@@ -144,7 +146,8 @@ class OptionReader {
     } else if (text == "never") {
       out_.external = External::kNever;
     } else {
-      errors_.raise(Error{Errc::kInvalidArgument, fmt::format("\"{}\" is not a way to store weights", text), name, "one of auto, always, never"});
+      errors_.raise(
+          Error{Errc::kInvalidArgument, fmt::format("\"{}\" is not a way to store weights", text), name, "one of auto, always, never"});
     }
   }
 
@@ -179,7 +182,8 @@ nb::dict report_of(const ExportReport& report) {
   return out;
 }
 
-nb::dict export_program(const Errors& errors, const nb::bytes& message, const nb::sequence& weights, const nb::dict& options, const nb::object& progress) {
+nb::dict export_program(const Errors& errors, const nb::bytes& message, const nb::sequence& weights, const nb::dict& options,
+                        const nb::object& progress) {
   const Weights held(weights, errors);
   const OptionReader reader(options, errors);
   return report_of(errors.value([&] {
@@ -239,7 +243,8 @@ std::string inspect_json(const Errors& errors, const std::string& path) {
 NB_MODULE(_core, m) {
   m.doc() = "The C++ core of airloom. Use the package airloom.";
   const Errors errors(m);
-  m.def("converted_ops", [] { return airloom::convert::Registry::builtin().targets(); }, "Overload keys that have a converter, sorted.");
+  m.def(
+      "converted_ops", [] { return airloom::convert::Registry::builtin().targets(); }, "Overload keys that have a converter, sorted.");
   m.def(
       "export",
       [errors](const nb::bytes& message, const nb::sequence& weights, const nb::dict& options, const nb::object& progress) {
@@ -251,10 +256,14 @@ NB_MODULE(_core, m) {
       nb::arg("message"), nb::arg("weights"), "List the operators of a program that cannot be converted.");
   m.def(
       "convert_text",
-      [errors](const nb::bytes& message, const nb::sequence& weights, const nb::dict& options) { return convert_text(errors, message, weights, options); },
+      [errors](const nb::bytes& message, const nb::sequence& weights, const nb::dict& options) {
+        return convert_text(errors, message, weights, options);
+      },
       nb::arg("message"), nb::arg("weights"), nb::arg("options"), "The text form of the converted graph.");
   m.def(
-      "validate", [errors](const std::string& path, const std::string& working_dir) { return validate(errors, path, working_dir); }, nb::arg("path"),
-      nb::arg("working_dir"), "List the rules that a .air file breaks.");
-  m.def("inspect_json", [errors](const std::string& path) { return inspect_json(errors, path); }, nb::arg("path"), "What a .air file holds, as JSON.");
+      "validate", [errors](const std::string& path, const std::string& working_dir) { return validate(errors, path, working_dir); },
+      nb::arg("path"), nb::arg("working_dir"), "List the rules that a .air file breaks.");
+  m.def(
+      "inspect_json", [errors](const std::string& path) { return inspect_json(errors, path); }, nb::arg("path"),
+      "What a .air file holds, as JSON.");
 }

@@ -8,11 +8,29 @@ find_package(nanobind CONFIG REQUIRED PATHS ${AIRLOOM_NANOBIND_DIR} NO_DEFAULT_P
 
 file(GLOB AIRLOOM_BINDING_SOURCES CONFIGURE_DEPENDS bindings/*.cc)
 nanobind_add_module(_core NB_STATIC NOMINSIZE ${AIRLOOM_BINDING_SOURCES})
-target_link_libraries(_core PRIVATE airloom_core)
 
 # Installed binaries find the copied libraries in the package's own folder, and OpenVINO (an optional extra) beside the package.
 set(AIRLOOM_SITE lib/python${Python_VERSION_MAJOR}.${Python_VERSION_MINOR}/site-packages)
 set_target_properties(_core PROPERTIES INSTALL_RPATH "$ORIGIN;$ORIGIN/../openvino/libs")
+if(AIRLOOM_RUNTIME)
+  file(GLOB AIRLOOM_RUNTIME_BINDING_SOURCES CONFIGURE_DEPENDS bindings/runtime/*.cc)
+  nanobind_add_module(_runtime NB_STATIC NOMINSIZE ${AIRLOOM_RUNTIME_BINDING_SOURCES})
+  set_target_properties(_runtime PROPERTIES BUILD_RPATH ${AIRLOOM_OPENVINO_LIBS} INSTALL_RPATH "$ORIGIN;$ORIGIN/../openvino/libs")
+  # libprotobuf aborts a process that registers one message file twice, so two modules in one process share the messages' code.
+  # It comes first: the linker then leaves the members of the static airloom_proto alone.
+  add_library(airloom_messages SHARED ${AIRLOOM_GENERATED}/ge_ir.pb.cc)
+  add_dependencies(airloom_messages airloom_proto)
+  target_include_directories(airloom_messages SYSTEM PUBLIC ${AIRLOOM_GENERATED})
+  target_link_libraries(airloom_messages PUBLIC protobuf::libprotobuf)
+  set_target_properties(airloom_messages PROPERTIES CXX_VISIBILITY_PRESET default INSTALL_RPATH "$ORIGIN")
+  foreach(module _core _runtime)
+    target_link_options(${module} PRIVATE -Wl,--no-as-needed)
+    target_link_libraries(${module} PRIVATE airloom_messages)
+  endforeach()
+  target_link_libraries(_runtime PRIVATE airloom_runtime)
+  install(TARGETS _runtime airloom_messages LIBRARY DESTINATION airloom COMPONENT python)
+endif()
+target_link_libraries(_core PRIVATE airloom_core)
 set_target_properties(airloom_cli PROPERTIES
   INSTALL_RPATH "$ORIGIN/../${AIRLOOM_SITE}/airloom;$ORIGIN/../${AIRLOOM_SITE}/openvino/libs")
 

@@ -11,10 +11,11 @@ if(NOT OpenVINO_DIR)
 endif()
 find_package(OpenVINO REQUIRED COMPONENTS Runtime)
 find_package(ZLIB REQUIRED)
+find_package(Gloo CONFIG REQUIRED)
 
 file(GLOB AIRLOOM_RUNTIME_SOURCES CONFIGURE_DEPENDS src/runtime/*.cc)
 add_library(airloom_runtime STATIC ${AIRLOOM_RUNTIME_SOURCES})
-target_link_libraries(airloom_runtime PUBLIC airloom_core openvino::runtime Threads::Threads PRIVATE ZLIB::ZLIB)
+target_link_libraries(airloom_runtime PUBLIC airloom_core openvino::runtime Threads::Threads PRIVATE ZLIB::ZLIB gloo)
 get_filename_component(AIRLOOM_OPENVINO_LIBS ${OpenVINO_DIR}/../libs ABSOLUTE)
 
 target_link_libraries(airloom_cli PRIVATE airloom_runtime)

@@ -4,4 +4,5 @@ file(GLOB AIRLOOM_TEST_SOURCES CONFIGURE_DEPENDS tests/unit/*.cc tests/unit/*/*.
 add_executable(airloom_tests ${AIRLOOM_TEST_SOURCES})
 target_link_libraries(airloom_tests PRIVATE airloom_core GTest::gtest GTest::gmock GTest::gtest_main)
 target_compile_definitions(airloom_tests PRIVATE AIRLOOM_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/tests")
+target_compile_options(airloom_tests PRIVATE -O0)
 gtest_discover_tests(airloom_tests DISCOVERY_TIMEOUT 60)

@@ -5,6 +5,9 @@ class CoreError(Exception):
     where: str
     hint: str
 
+class UnsupportedError(CoreError):
+    rows: list[dict[str, object]]
+
 def converted_ops() -> list[str]: ...
 def export(
     message: bytes,

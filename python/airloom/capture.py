@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch._export.passes import lift_constants_pass
 from torch.export import _trace as export_trace
+from torch.export import dynamic_shapes as export_shapes
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, GuardOnDataDependentSymNode
 from torch.utils import _pytree as pytree
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("airloom")
 T = TypeVar("T")
+# Where PyTorch's messages go on to things that do not help here.
+_BOILERPLATE = re.compile(r"\n\s*(?:While executing|The error above occurred|For more information about this error)")
 
 
 @dataclass(frozen=True)
@@ -222,6 +225,8 @@ class _Tracer:
             if not _is_final(error):
                 try:
                     return self._export(strict=True)
+                except AirloomError:
+                    raise
                 except Exception as second:
                     _LOG.debug("the strict trace failed too: %s", second)
             raise self._capture_error(error) from error
@@ -239,7 +244,29 @@ class _Tracer:
                         shapes[leaf] = dict.fromkeys(range(leaf.dim()), torch.export.Dim.AUTO)
                 if not len(shapes):
                     shapes = None
-            return torch.export.export(self._model, self._args, self._kwargs, dynamic_shapes=shapes, strict=strict)
+            program = torch.export.export(self._model, self._args, self._kwargs, dynamic_shapes=shapes, strict=strict)
+        if isinstance(self._shapes, (dict, tuple, list)):
+            self._check_dimensions()
+        return program
+
+    def _check_dimensions(self) -> None:
+        """Refuse dimensions that a tensor does not have: PyTorch passes over them without a word."""
+        inputs: Any = export_shapes._combine_args(self._model, self._args, self._kwargs)
+
+        def check(path: Any, value: object, shape: object) -> None:
+            if not isinstance(value, torch.Tensor) or not isinstance(shape, dict):
+                return
+            for dim in shape:
+                if not isinstance(dim, int) or not 0 <= dim < value.dim():
+                    raise CaptureError(
+                        f"dynamic_shapes names dimension {dim!r} of a tensor of {value.dim()} dimensions",
+                        f"dynamic_shapes{pytree.keystr(path)}",
+                        "dimensions count from 0",
+                    )
+
+        if not isinstance(self._shapes, dict):
+            inputs = type(self._shapes)(inputs.values())
+        export_shapes._tree_map_with_path(check, inputs, self._shapes, tree_name="inputs")
 
     def _decompose(self, program: ExportedProgram, converted_ops: Collection[str]) -> ExportedProgram:
         try:
@@ -252,7 +279,7 @@ class _Tracer:
     def _capture_error(self, error: Exception) -> CaptureError:
         full = str(error).strip()
         where = sources.from_traceback(error.__traceback__) or sources.from_stack_trace(full)
-        text = full.split("\n\nWhile executing", 1)[0]
+        text = _BOILERPLATE.split(full, maxsplit=1)[0].strip()
         first = text.split("\n", 1)[0].strip()
         if _is_data_dependent(error):
             where = sources.from_stack_trace(full) or where

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TypedDict
 
+    from airloom.verify import VerifyReport
+
     class UnsupportedRow(TypedDict):
         """One operator without a converter."""
 
@@ -61,6 +63,18 @@ class ArtifactError(ExportError):
 
 class InternalError(ExportError):
     """The core refused what the front handed to it: a defect in airloom."""
+
+
+class RunError(AirloomError, RuntimeError):
+    """A graph cannot be loaded or run here."""
+
+
+class MismatchError(AirloomError):
+    """A written file computes something else than the model; `report` is the whole comparison."""
+
+    def __init__(self, what: str, where: str = "", hint: str = "", report: VerifyReport | None = None) -> None:
+        super().__init__(what, where, hint)
+        self.report = report
 
 
 class ConfigError(AirloomError, AttributeError):

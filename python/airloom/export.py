@@ -147,11 +147,9 @@ def _write(program: Program, options: dict[str, object], progress: Progress) -> 
 
     try:
         return _core.export(program.message, program.weights, options, progress)
+    except _core.UnsupportedError as error:
+        raise UnsupportedOperators(cast("list[UnsupportedRow]", error.rows)) from error
     except _core.CoreError as error:
-        if error.code == "unsupported":
-            rows = _unsupported_rows(program)
-            if rows:
-                raise UnsupportedOperators(rows) from error
         raise _translated(error) from error
 
 

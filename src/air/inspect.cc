@@ -52,7 +52,9 @@ Json element(ir::DType dtype, const ir::Tensor& tensor, std::int64_t i) {
 /// Real and imaginary parts as a tensor of twice the size.
 ir::Tensor parts_of(const ir::Tensor& tensor) {
   ir::Tensor parts;
-  parts.dtype = tensor.dtype == ir::DType::kComplex128 ? ir::DType::kDouble : tensor.dtype == ir::DType::kComplex64 ? ir::DType::kFloat : ir::DType::kFloat16;
+  parts.dtype = tensor.dtype == ir::DType::kComplex128  ? ir::DType::kDouble
+                : tensor.dtype == ir::DType::kComplex64 ? ir::DType::kFloat
+                                                        : ir::DType::kFloat16;
   parts.shape = {2 * tensor.numel()};
   auto bytes = std::make_shared<std::vector<std::byte>>(tensor.bytes());
   parts.data = bytes->data();
@@ -281,7 +283,8 @@ std::string inspect_json(const ir::Module& module) {
 
 std::string inspect_text(const ir::Module& module) {
   const Summary summary = summarise(module);
-  std::string out = fmt::format("{}: {} nodes in {} graph{}\n\n", module.name, summary.nodes, module.graphs.size(), module.graphs.size() == 1 ? "" : "s");
+  std::string out =
+      fmt::format("{}: {} nodes in {} graph{}\n\n", module.name, summary.nodes, module.graphs.size(), module.graphs.size() == 1 ? "" : "s");
   append_ports(out, "Inputs", summary.inputs);
   out += '\n';
   append_ports(out, "Outputs", summary.outputs);

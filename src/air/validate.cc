@@ -88,7 +88,7 @@ constexpr Rule kRules[] = {
     // Meaning
     {"side-effect-pruned", "nodes with effects lead to NetOutput, by control edges if need be; others are removed"},
     {"skip-prune", "collectives without outputs have '_force_skip_prune' = true"},
-    {"unknown-shape-mark", "Gather and Pack nodes that compute dynamic sizes have '_force_unknown_shape' = true"},
+    {"unknown-shape-mark", "Gather and Pack nodes that make the sizes of dynamic tensors have '_force_unknown_shape' = true"},
     {"hcom-group", "a collective's 'group' is not empty and has at most 127 bytes"},
     {"hcom-reduction", "a collective's 'reduction' is sum, prod, max or min"},
     {"hcom-fusion", "a collective's 'fusion' is 0, 1 or 2, and 1 only with 'fusion_id' -1"},
@@ -106,14 +106,31 @@ struct Consequence {
   std::string_view cause, effect;
 };
 constexpr Consequence kConsequences[] = {
-    {"const-byte-size", "const-value"},          {"unsupported-attr", "attr-missing"}, {"unsupported-attr", "const-value"},
-    {"unknown-dtype", "attr-missing"},           {"unknown-dtype", "const-desc"},      {"unknown-dtype", "file-constant-attrs"},
-    {"unknown-dtype", "file-constant-desc"},     {"unknown-dtype", "cast-dtype"},      {"empty-attr", "attr-missing"},
-    {"empty-attr", "const-value"},               {"list-val-type", "attr-kind"},       {"missing-name", "input-name"},
-    {"missing-name", "output-name"},             {"name-map-size", "missing-name"},    {"name-map-size", "input-name"},
-    {"name-map-size", "output-name"},            {"unknown-input-source", "input-unfed"}, {"unknown-input-source", "net-output-inputs"},
-    {"bad-index", "input-unfed"},                {"bad-index", "net-output-inputs"},   {"missing-input-desc", "missing-name"},
-    {"missing-input-desc", "input-name"},        {"bad-shape", "data-desc"},           {"bad-shape", "input-desc-mismatch"},
+    {"const-byte-size", "const-value"},
+    {"unsupported-attr", "attr-missing"},
+    {"unsupported-attr", "const-value"},
+    {"unknown-dtype", "attr-missing"},
+    {"unknown-dtype", "const-desc"},
+    {"unknown-dtype", "file-constant-attrs"},
+    {"unknown-dtype", "file-constant-desc"},
+    {"unknown-dtype", "cast-dtype"},
+    {"empty-attr", "attr-missing"},
+    {"empty-attr", "const-value"},
+    {"list-val-type", "attr-kind"},
+    {"missing-name", "input-name"},
+    {"missing-name", "output-name"},
+    {"name-map-size", "missing-name"},
+    {"name-map-size", "input-name"},
+    {"name-map-size", "output-name"},
+    {"unknown-input-source", "input-unfed"},
+    {"unknown-input-source", "net-output-inputs"},
+    {"bad-index", "input-unfed"},
+    {"bad-index", "net-output-inputs"},
+    {"missing-input-desc", "missing-name"},
+    {"missing-input-desc", "input-name"},
+    {"bad-shape", "data-desc"},
+    {"bad-shape", "input-desc-mismatch"},
+    {"bad-shape", "origin-shape"},
 };
 
 /// The int attribute that counts a dynamic port's slots.
@@ -176,15 +193,20 @@ struct ExtraAttr {
   bool constants_only;
 };
 constexpr ExtraAttr kExtraAttrs[] = {
-    {"nn_module_stack", opdb::AttrKind::kString, false},    {"input_layout_info", opdb::AttrKind::kOther, false},
-    {"output_layout_info", opdb::AttrKind::kOther, false},  {"value", opdb::AttrKind::kTensor, true},
-    {"location", opdb::AttrKind::kString, true},            {"offset", opdb::AttrKind::kInt, true},
+    {"nn_module_stack", opdb::AttrKind::kString, false},
+    {"input_layout_info", opdb::AttrKind::kOther, false},
+    {"output_layout_info", opdb::AttrKind::kOther, false},
+    {"value", opdb::AttrKind::kTensor, true},
+    {"location", opdb::AttrKind::kString, true},
+    {"offset", opdb::AttrKind::kInt, true},
     {"length", opdb::AttrKind::kInt, true},
 };
 
 constexpr std::string_view kForbidden[] = {"ConstPlaceHolder", "Variable"};
 /// No outputs, and nothing is lost without them.
 constexpr std::string_view kIdle[] = {"ControlTrigger", "NoOp"};
+/// Inputs that take a list of sizes.
+constexpr std::string_view kSizePorts[] = {"begin", "dims", "end", "input_size", "multiples", "offsets", "shape", "size"};
 constexpr std::string_view kReductions[] = {"max", "min", "prod", "sum"};
 constexpr std::size_t kMaxGroup = 127;
 
@@ -315,7 +337,8 @@ class Checker {
         const ir::Node& node = graph_->node(id);
         if (node.erased) continue;
         if (const auto [at, fresh] = owners.emplace(node.name, graph_->name); !fresh) {
-          report("duplicate-node-name", node.name, fmt::format("the graphs '{}' and '{}' both have a node of this name", at->second, graph_->name));
+          report("duplicate-node-name", node.name,
+                 fmt::format("the graphs '{}' and '{}' both have a node of this name", at->second, graph_->name));
         }
         check_node(node);
       }
@@ -391,8 +414,9 @@ class Checker {
         report("unknown-input-source", node.name, fmt::format("input '{}' names no node", input.name));
       } else {
         const ir::Node& other = graph_->node(input.value.node);
-        report("bad-index", node.name,
-               fmt::format("input '{}' is output {} of '{}', which has {}", input.name, input.value.index, other.name, other.outputs.size()));
+        report(
+            "bad-index", node.name,
+            fmt::format("input '{}' is output {} of '{}', which has {}", input.name, input.value.index, other.name, other.outputs.size()));
       }
     }
     for (const ir::NodeId before : node.control) {
@@ -403,11 +427,14 @@ class Checker {
   void check_shapes(const ir::Node& node) {
     for (const ir::Output& output : node.outputs) {
       const ir::Ints dims = output.type.dims();
-      const bool bad = output.type.unknown_rank ? !output.type.shape.empty() : std::any_of(dims.begin(), dims.end(), [](std::int64_t d) { return d < -1; });
+      const bool bad = output.type.unknown_rank ? !output.type.shape.empty()
+                                                : std::any_of(dims.begin(), dims.end(), [](std::int64_t d) { return d < -1; });
       if (bad) report("bad-shape", node.name, fmt::format("output '{}' has the shape {}", output.name, dims_text(dims)));
       const auto* origin = get<ir::Ints>(output.attrs, "origin_shape");
-      if (origin == nullptr || origin->empty() || output.format == ir::Format::kOther || output.type.unknown_rank || *origin == dims) continue;
-      report("origin-shape", node.name, fmt::format("output '{}' has the shape {} and the origin_shape {}", output.name, dims_text(dims), dims_text(*origin)));
+      if (origin == nullptr || origin->empty() || output.format == ir::Format::kOther || output.type.unknown_rank || *origin == dims)
+        continue;
+      report("origin-shape", node.name,
+             fmt::format("output '{}' has the shape {} and the origin_shape {}", output.name, dims_text(dims), dims_text(*origin)));
     }
   }
 
@@ -433,7 +460,8 @@ class Checker {
     }
     const auto bytes = bytes_of(tensor->dtype, tensor->shape);
     if (!bytes) {
-      report("const-byte-size", node.name, fmt::format("elements of type {} and shape {} have no size in bytes", ir::info(tensor->dtype).ge, dims_text(tensor->shape)));
+      report("const-byte-size", node.name,
+             fmt::format("elements of type {} and shape {} have no size in bytes", ir::info(tensor->dtype).ge, dims_text(tensor->shape)));
     } else if (tensor->data == nullptr && *bytes > 0 && location == nullptr) {
       report("const-value", node.name, "the attribute 'value' holds no elements and there is no 'location'");
     }
@@ -442,7 +470,8 @@ class Checker {
     const bool empty_scalar = dims.empty() && tensor->shape == std::vector<std::int64_t>{0};  // a scalar of 0 bytes stands for "empty"
     if (type->dtype != tensor->dtype || (dims != tensor->shape && !empty_scalar)) {
       report("const-desc", node.name,
-             fmt::format("the output is {} {}, the value {} {}", ir::info(type->dtype).ge, dims_text(dims), ir::info(tensor->dtype).ge, dims_text(tensor->shape)));
+             fmt::format("the output is {} {}, the value {} {}", ir::info(type->dtype).ge, dims_text(dims), ir::info(tensor->dtype).ge,
+                         dims_text(tensor->shape)));
     }
   }
 
@@ -477,8 +506,9 @@ class Checker {
     if (node.outputs.size() == 1) {
       const ir::TensorType& type = node.outputs[0].type;
       if (type.dtype != *dtype || type.dims() != *shape) {
-        report("file-constant-desc", node.name, fmt::format("the output is {} {}, the attributes say {} {}", ir::info(type.dtype).ge, dims_text(type.dims()),
-                                                            ir::info(*dtype).ge, dims_text(*shape)));
+        report("file-constant-desc", node.name,
+               fmt::format("the output is {} {}, the attributes say {} {}", ir::info(type.dtype).ge, dims_text(type.dims()),
+                           ir::info(*dtype).ge, dims_text(*shape)));
       }
     }
     const auto text = [&node](std::string_view key) {
@@ -492,7 +522,8 @@ class Checker {
     }
     const auto bytes = bytes_of(*dtype, *shape);
     if (!bytes) {
-      report("file-constant-desc", node.name, fmt::format("elements of type {} and shape {} have no size in bytes", ir::info(*dtype).ge, dims_text(*shape)));
+      report("file-constant-desc", node.name,
+             fmt::format("elements of type {} and shape {} have no size in bytes", ir::info(*dtype).ge, dims_text(*shape)));
       return;
     }
     const auto number = [&node](std::string_view key) {
@@ -502,19 +533,22 @@ class Checker {
     const std::int64_t offset = number("offset");
     const std::int64_t length = number("length");
     if (offset < 0 || (length != 0 && length != *bytes)) {
-      report("file-constant-size", node.name, fmt::format("offset {} and length {} do not fit {} bytes of elements", offset, length, *bytes));
+      report("file-constant-size", node.name,
+             fmt::format("offset {} and length {} do not fit {} bytes of elements", offset, length, *bytes));
       return;
     }
     const auto size = find_weight(name);
     if (!size) {
-      report("file-constant-path", node.name, fmt::format("there is no file '{}' (relative paths start where the model is compiled)", name));
+      report("file-constant-path", node.name,
+             fmt::format("there is no file '{}' (relative paths start where the model is compiled)", name));
     } else if (*size < *bytes || *size - *bytes < offset) {
       report("file-constant-size", node.name, fmt::format("'{}' has {} bytes, {} at {} are asked for", name, *size, *bytes, offset));
     }
     const auto [at, fresh] = weights_.emplace(std::pair{name, offset}, std::pair{*bytes, &node.name});
     if (!fresh && at->second.first != *bytes) {
-      report("file-constant-shared", node.name, fmt::format("'{}' takes {} bytes from the place in '{}' where this one takes {}", *at->second.second,
-                                                            at->second.first, name, *bytes));
+      report("file-constant-shared", node.name,
+             fmt::format("'{}' takes {} bytes from the place in '{}' where this one takes {}", *at->second.second, at->second.first, name,
+                         *bytes));
     }
   }
 
@@ -552,7 +586,9 @@ class Checker {
       for (const ir::Output& o : node.outputs) slots.push_back({o.name, true});
     }
     const std::string_view what = input ? "input" : "output";
-    const auto complain = [&](std::string_view rule, std::string message) { report(fmt::format("{}-{}", what, rule), node.name, std::move(message)); };
+    const auto complain = [&](std::string_view rule, std::string message) {
+      report(fmt::format("{}-{}", what, rule), node.name, std::move(message));
+    };
 
     std::vector<std::int64_t> counts(ports.size(), 0);  // slots of each port
     std::size_t last = 0;
@@ -601,17 +637,20 @@ class Checker {
 
   void check_refs(const ir::Node& node, const opdb::OpInfo& info) {
     for (const ir::Output& output : node.outputs) {
-      const auto at = std::find_if(node.inputs.begin(), node.inputs.end(), [&](const ir::Input& input) { return input.name == output.name; });
+      const auto at =
+          std::find_if(node.inputs.begin(), node.inputs.end(), [&](const ir::Input& input) { return input.name == output.name; });
       if (at == node.inputs.end()) continue;
       const auto in = find_port(info.inputs, output.name);
       const auto out = find_port(info.outputs, output.name);
       if (!in || !out || info.inputs[in->port].name != info.outputs[out->port].name) {
-        report("ref-output", node.name, fmt::format("output '{}' has an input's name, but {} does not write that input", output.name, node.type));
+        report("ref-output", node.name,
+               fmt::format("output '{}' has an input's name, but {} does not write that input", output.name, node.type));
         continue;
       }
       const ir::Node* producer = source(*at);
       if (producer != nullptr && ir::is_const_type(producer->type)) {
-        report("ref-const", node.name, fmt::format("'{}' is written in place, but comes from the {} '{}'", at->name, producer->type, producer->name));
+        report("ref-const", node.name,
+               fmt::format("'{}' is written in place, but comes from the {} '{}'", at->name, producer->type, producer->name));
       }
     }
   }
@@ -623,13 +662,15 @@ class Checker {
         check_ir_names(node, info, name, value);
         continue;
       }
-      const auto row = std::find_if(info.attrs.begin(), info.attrs.end(), [&n = name](const opdb::AttrInfo& attr) { return attr.name == n; });
+      const auto row =
+          std::find_if(info.attrs.begin(), info.attrs.end(), [&n = name](const opdb::AttrInfo& attr) { return attr.name == n; });
       opdb::AttrKind kind{};
       if (row != info.attrs.end()) {
         kind = row->kind;
       } else {
-        const auto extra = std::find_if(std::begin(kExtraAttrs), std::end(kExtraAttrs),
-                                        [&n = name, constant](const ExtraAttr& attr) { return attr.name == n && (constant || !attr.constants_only); });
+        const auto extra = std::find_if(std::begin(kExtraAttrs), std::end(kExtraAttrs), [&n = name, constant](const ExtraAttr& attr) {
+          return attr.name == n && (constant || !attr.constants_only);
+        });
         if (extra == std::end(kExtraAttrs)) {
           report("attr-name", node.name, fmt::format("{} has no attribute '{}'", node.type, name));
           continue;
@@ -638,20 +679,23 @@ class Checker {
       }
       const opdb::AttrKind actual = std::visit(KindOf{}, value);
       if (kind != opdb::AttrKind::kOther && kind != actual) {
-        report("attr-kind", node.name, fmt::format("attribute '{}' is a {}, {} wants a {}", name, kind_name(actual), node.type, kind_name(kind)));
+        report("attr-kind", node.name,
+               fmt::format("attribute '{}' is a {}, {} wants a {}", name, kind_name(actual), node.type, kind_name(kind)));
       } else if (row != info.attrs.end() && kind == opdb::AttrKind::kInt) {
         check_dtype_number(node, *row, std::get<std::int64_t>(value));
       }
     }
     if (node.type == "FileConstant") return;  // file-constant-attrs says it
     for (const opdb::AttrInfo& attr : info.attrs) {
-      if (attr.required && !node.attrs.contains(attr.name)) report("attr-missing", node.name, fmt::format("{} needs the attribute '{}'", node.type, attr.name));
+      if (attr.required && !node.attrs.contains(attr.name))
+        report("attr-missing", node.name, fmt::format("{} needs the attribute '{}'", node.type, attr.name));
     }
   }
 
   void check_dtype_number(const ir::Node& node, const opdb::AttrInfo& attr, std::int64_t value) {
     constexpr std::string_view kSuffix = "dtype";
-    const bool dtype = attr.name == "dst_type" || (attr.name.size() >= kSuffix.size() && attr.name.substr(attr.name.size() - kSuffix.size()) == kSuffix);
+    const bool dtype =
+        attr.name == "dst_type" || (attr.name.size() >= kSuffix.size() && attr.name.substr(attr.name.size() - kSuffix.size()) == kSuffix);
     if (!dtype || to_int(attr.default_text) == value) return;
     if (value >= 0 && value <= INT_MAX && ir::dtype_from_ge(static_cast<int>(value))) return;
     report("attr-dtype", node.name, fmt::format("attribute '{}' is {}, which is no data type", attr.name, value));
@@ -694,8 +738,9 @@ class Checker {
     if (number == nullptr && (given || attr->required)) return;  // attr-kind and attr-missing say it
     const std::optional<std::int64_t> value = number != nullptr ? *number : to_int(attr->default_text);
     if (value == slots) return;
-    report("slot-count", node.name, fmt::format("{} is {}{}, there are {} slots of '{}'", row->attr, value ? fmt::to_string(*value) : "not set",
-                                                given ? "" : " by default", slots, row->port));
+    report("slot-count", node.name,
+           fmt::format("{} is {}{}, there are {} slots of '{}'", row->attr, value ? fmt::to_string(*value) : "not set",
+                       given ? "" : " by default", slots, row->port));
   }
 
   void check_layout(const ir::Node& node) {
@@ -705,9 +750,12 @@ class Checker {
     if (spatial == 0) spatial = !node.outputs.empty() && node.outputs[0].type.rank() == 5 ? 3 : 2;
     const auto check = [&](std::string_view name, ir::Format format) {
       if (!has_word(row->ports, name) || format == ir::Format::kOther) return;
-      const bool good = spatial == 3 ? format == ir::Format::kNCDHW || format == ir::Format::kNDHWC : format == ir::Format::kNCHW || format == ir::Format::kNHWC;
+      const bool good = spatial == 3 ? format == ir::Format::kNCDHW || format == ir::Format::kNDHWC
+                                     : format == ir::Format::kNCHW || format == ir::Format::kNHWC;
       if (!good) {
-        report("layout", node.name, fmt::format("'{}' has the layout '{}', {} needs {}", name, ir::to_string(format), node.type, spatial == 3 ? "NCDHW" : "NCHW"));
+        report(
+            "layout", node.name,
+            fmt::format("'{}' has the layout '{}', {} needs {}", name, ir::to_string(format), node.type, spatial == 3 ? "NCDHW" : "NCHW"));
       }
     };
     for (const ir::Input& input : node.inputs) {
@@ -730,7 +778,8 @@ class Checker {
     if (to == nullptr || node.outputs.size() != 1) return;
     const ir::DType dtype = node.outputs[0].type.dtype;
     if (*to == static_cast<std::int64_t>(dtype) || *to < 0 || *to > INT_MAX || !ir::dtype_from_ge(static_cast<int>(*to))) return;
-    report("cast-dtype", node.name, fmt::format("dst_type is {}, the output {}", ir::info(*ir::dtype_from_ge(static_cast<int>(*to))).ge, ir::info(dtype).ge));
+    report("cast-dtype", node.name,
+           fmt::format("dst_type is {}, the output {}", ir::info(*ir::dtype_from_ge(static_cast<int>(*to))).ge, ir::info(dtype).ge));
   }
 
   void check_collective(const ir::Node& node) {
@@ -752,7 +801,8 @@ class Checker {
       report("hcom-rank-size", node.name, fmt::format("rank_size is {}", *size));
     }
     const auto* keep = get<bool>(node.attrs, "_force_skip_prune");
-    if (node.outputs.empty() && (keep == nullptr || !*keep)) report("skip-prune", node.name, fmt::format("a {} has no outputs and may be removed", node.type));
+    if (node.outputs.empty() && (keep == nullptr || !*keep))
+      report("skip-prune", node.name, fmt::format("a {} has no outputs and may be removed", node.type));
   }
 
   // -- whole graphs
@@ -776,7 +826,8 @@ class Checker {
       for (const ir::NodeId before : node.control) {
         if (later(before)) wrong = before;
       }
-      if (wrong != ir::kNoNode) report("node-order", node.name, fmt::format("it is stored before its input '{}'", graph_->node(wrong).name));
+      if (wrong != ir::kNoNode)
+        report("node-order", node.name, fmt::format("it is stored before its input '{}'", graph_->node(wrong).name));
     }
   }
 
@@ -791,7 +842,7 @@ class Checker {
     return out;
   }
 
-  /// The nodes of one cycle, in the direction of the data. There must be one.
+  /// The nodes of one cycle in the direction of the data, the one stored first at the front. There must be a cycle.
   [[nodiscard]] std::vector<ir::NodeId> find_cycle() const {
     enum class Mark : std::uint8_t { kNew, kOpen, kDone };
     std::vector<Mark> marks(graph_->arena_size(), Mark::kNew);
@@ -813,10 +864,8 @@ class Checker {
         path.back().open.pop_back();
         if (marks[next] == Mark::kOpen) {
           std::vector<ir::NodeId> loop;
-          for (auto at = path.rbegin(); at != path.rend(); ++at) {
-            loop.push_back(at->id);
-            if (at->id == next) break;
-          }
+          for (std::size_t k = path.size(); k > 0 && (loop.empty() || loop.back() != next); --k) loop.push_back(path[k - 1].id);
+          std::rotate(loop.begin(), std::min_element(loop.begin(), loop.end()), loop.end());
           return loop;
         }
         if (marks[next] == Mark::kDone) continue;
@@ -832,7 +881,8 @@ class Checker {
     if (g != 0) {
       for (const ir::NodeId id : inputs) {
         const ir::Node& node = graph_->node(id);
-        if (const Parent& parent = parents_[g]; parent.node != nullptr) check_parent_index(node, node.attrs, "input", parent.node->inputs.size());
+        if (const Parent& parent = parents_[g]; parent.node != nullptr)
+          check_parent_index(node, node.attrs, "input", parent.node->inputs.size());
       }
       return;
     }
@@ -872,11 +922,13 @@ class Checker {
       const ir::Node& node = graph_->node(other);
       if (node.erased) continue;
       last = false;
-      if (node.type == "NetOutput") report("net-output-count", node.name, fmt::format("'{}' is a NetOutput of this graph too", graph_->node(id).name));
+      if (node.type == "NetOutput")
+        report("net-output-count", node.name, fmt::format("'{}' is a NetOutput of this graph too", graph_->node(id).name));
     }
     const ir::Node& node = graph_->node(id);
     if (!last) report("net-output-last", node.name, "other nodes are stored after it");
-    if (node.inputs.empty() && node.control.empty()) report("net-output-inputs", node.name, "it has no inputs: a loader removes the whole graph");
+    if (node.inputs.empty() && node.control.empty())
+      report("net-output-inputs", node.name, "it has no inputs: a loader removes the whole graph");
     std::size_t labelled = 0;
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       const ir::Input& input = node.inputs[i];
@@ -887,13 +939,15 @@ class Checker {
       }
       if (get<std::string>(input.attrs, "_origin_output_tensor_name") != nullptr) ++labelled;
       const Parent& parent = parents_[g];
-      if (g != 0 && parent.node != nullptr && !parent.condition) check_parent_index(node, input.attrs, "output", parent.node->outputs.size());
+      if (g != 0 && parent.node != nullptr && !parent.condition)
+        check_parent_index(node, input.attrs, "output", parent.node->outputs.size());
     }
     const bool some = labelled > 0 || std::any_of(node.inputs.begin(), node.inputs.end(), [](const ir::Input& input) {
                         return input.attrs.contains("_origin_output_tensor_name");
                       });
     if (g == 0 && some && labelled != node.inputs.size()) {
-      report("output-tensor-names", node.name, fmt::format("{} of {} outputs have a text '_origin_output_tensor_name'", labelled, node.inputs.size()));
+      report("output-tensor-names", node.name,
+             fmt::format("{} of {} outputs have a text '_origin_output_tensor_name'", labelled, node.inputs.size()));
     }
   }
 
@@ -903,7 +957,8 @@ class Checker {
     const opdb::OpInfo* info = opdb::find_op(node.type);
     if (info == nullptr) return false;
     if (info->outputs.empty()) return true;
-    return std::any_of(node.outputs.begin(), node.outputs.end(), [&node](const ir::Output& output) { return is_input_name(node, output.name); });
+    return std::any_of(node.outputs.begin(), node.outputs.end(),
+                       [&node](const ir::Output& output) { return is_input_name(node, output.name); });
   }
 
   void check_effects() {
@@ -936,6 +991,7 @@ class Checker {
     const auto order = graph_->topological();
     if (!order) return;
     std::vector<bool> size(graph_->arena_size(), false);
+    const auto uses = graph_->uses();
     const auto marked = [](const ir::Node& node) {
       const auto* mark = get<bool>(node.attrs, "_force_unknown_shape");
       return mark != nullptr && *mark;
@@ -945,11 +1001,18 @@ class Checker {
       bool from_size = false;
       for (const ir::Input& input : node.inputs) from_size = from_size || (source(input) != nullptr && size[input.value.node]);
       const bool scalar = node.outputs.size() == 1 && !node.outputs[0].type.unknown_rank && node.outputs[0].type.shape.empty();
-      const bool gather = (node.type == "Gather" || node.type == "GatherV2") && scalar && !node.inputs.empty() && is_dynamic_shape(node.inputs[0]);
+      const bool gather =
+          (node.type == "Gather" || node.type == "GatherV2") && scalar && !node.inputs.empty() && is_dynamic_shape(node.inputs[0]);
       size[id] = gather || (scalar && from_size);
-      const bool pack = node.type == "Pack" && from_size;
-      if ((gather || pack) && !marked(node)) report("unknown-shape-mark", node.name, fmt::format("this {} computes sizes of dynamic tensors", node.type));
+      const bool pack = node.type == "Pack" && from_size && makes_shape(uses[id]);
+      if ((gather || pack) && !marked(node))
+        report("unknown-shape-mark", node.name, fmt::format("this {} computes sizes of dynamic tensors", node.type));
     }
+  }
+
+  [[nodiscard]] bool makes_shape(const std::vector<ir::Graph::Use>& uses) const {
+    return std::any_of(uses.begin(), uses.end(),
+                       [this](const ir::Graph::Use& use) { return contains(kSizePorts, graph_->node(use.user).inputs[use.slot].name); });
   }
 
   [[nodiscard]] bool is_dynamic_shape(const ir::Input& input) const {
@@ -969,12 +1032,14 @@ class Checker {
   void check_tree() {
     parents_.resize(module_.graphs.size());
     std::map<std::string_view, std::size_t> by_name;
-    for (std::size_t g = 0; g < module_.graphs.size(); ++g) {
-      const std::string& name = module_.graphs[g].name;
-      if (!by_name.emplace(name, g).second) report("duplicate-graph-name", "", fmt::format("two graphs are named '{}'", name));
-    }
     std::vector<bool> reached(module_.graphs.size(), false);
     reached[0] = true;
+    for (std::size_t g = 0; g < module_.graphs.size(); ++g) {
+      const std::string& name = module_.graphs[g].name;
+      if (by_name.emplace(name, g).second) continue;
+      report("duplicate-graph-name", "", fmt::format("two graphs are named '{}'", name));
+      reached[g] = true;  // it cannot be named, which need not be said again
+    }
     std::vector<std::size_t> open{0};
     while (!open.empty()) {
       const ir::Graph& graph = module_.graphs[open.back()];
@@ -998,7 +1063,8 @@ class Checker {
       }
     }
     for (std::size_t g = 0; g < reached.size(); ++g) {
-      if (!reached[g]) report("subgraph-unused", "", fmt::format("nothing leads to the graph '{}', a loader drops it", module_.graphs[g].name));
+      if (!reached[g])
+        report("subgraph-unused", "", fmt::format("nothing leads to the graph '{}', a loader drops it", module_.graphs[g].name));
     }
   }
 
@@ -1014,13 +1080,14 @@ class Checker {
     }
     const std::size_t count = node.subgraphs.size();
     if (count == fixed || (open_ended && count > fixed)) return;
-    report("subgraph-count", node.name, fmt::format("{} takes {}{} graphs, {} are named", node.type, open_ended ? "more than " : "", fixed, count));
+    report("subgraph-count", node.name,
+           fmt::format("{} takes {}{} graphs, {} are named", node.type, open_ended ? "more than " : "", fixed, count));
   }
 
   const ir::Module& module_;
   const ValidateOptions& options_;
-  const ir::Graph* graph_ = nullptr;  // the one being checked
-  std::vector<Parent> parents_;       // of each graph
+  const ir::Graph* graph_ = nullptr;                                                                     // the one being checked
+  std::vector<Parent> parents_;                                                                          // of each graph
   std::map<std::pair<std::string, std::int64_t>, std::pair<std::int64_t, const std::string*>> weights_;  // (file, offset) -> bytes, node
   std::vector<Violation> found_;
 };
@@ -1053,17 +1120,20 @@ Result<std::vector<Violation>> validate_file(const std::string& path, const std:
   options.directory = fs::path(path).parent_path().string();
   options.working_dir = working_dir;
   std::vector<Violation> found;
-  std::set<std::pair<std::string, std::string>> said;  // (node, rule), with what follows from it
+  std::set<std::pair<std::string, std::string>> said;     // (node, rule) of the reader
+  std::set<std::pair<std::string, std::string>> implied;  // what follows from it
   for (Violation& note : notes) {
     if (note.rule == "attr-groups" || note.rule == "graph-attr") continue;  // legal, though airloom has no use for them
+    if (implied.contains({note.node, note.rule})) continue;
     said.emplace(note.node, note.rule);
     for (const Consequence& row : kConsequences) {
-      if (row.cause == note.rule) said.emplace(note.node, row.effect);
+      if (row.cause == note.rule) implied.emplace(note.node, row.effect);
     }
     found.push_back(std::move(note));
   }
   for (Violation& violation : Checker(*module, options).run()) {
-    if (!said.contains({violation.node, violation.rule})) found.push_back(std::move(violation));
+    const std::pair key{violation.node, violation.rule};
+    if (!said.contains(key) && !implied.contains(key)) found.push_back(std::move(violation));
   }
   sort_by_node(*module, found);
   return found;

@@ -35,5 +35,8 @@ int report(const Error& error);
 Action convert_verb(CLI::App& parser);
 Action inspect_verb(CLI::App& parser);
 Action validate_verb(CLI::App& parser);
+#ifdef AIRLOOM_HAS_RUNTIME
+Action run_verb(CLI::App& parser);
+#endif
 
 }  // namespace airloom::cli

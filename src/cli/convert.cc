@@ -38,7 +38,8 @@ int convert(const Arguments& arguments) {
   if (!message) return report(message.error());
   std::error_code code;
   const bool made = fs::create_directory(arguments.directory, code);
-  if (code) return report({Errc::kIo, "cannot make the folder: " + code.message(), arguments.directory, "name a folder whose parent exists"});
+  if (code)
+    return report({Errc::kIo, "cannot make the folder: " + code.message(), arguments.directory, "name a folder whose parent exists"});
 
   driver::ExportOptions options;
   options.directory = options.recorded_dir = arguments.directory;
@@ -53,7 +54,8 @@ int convert(const Arguments& arguments) {
     return report(done.error());
   }
   for (const std::string& warning : done->warnings) fmt::print(stderr, "airloom: warning: {}\n", warning);
-  fmt::print("{}: {} nodes, {} bytes of constants, {} weight files\n", done->air, done->nodes, done->weight_bytes, done->weight_files.size());
+  fmt::print("{}: {} nodes, {} bytes of constants, {} weight files\n", done->air, done->nodes, done->weight_bytes,
+             done->weight_files.size());
   return kOk;
 }
 
@@ -66,7 +68,9 @@ Action convert_verb(CLI::App& parser) {
   parser.add_option("--name", arguments->name, "Base name of the .air file")->capture_default_str()->check([](const std::string& name) {
     return name.empty() || name.find('/') != std::string::npos ? std::string("not the name of a file") : std::string();
   });
-  parser.add_option("--external-weights", arguments->external, "Weights in files of their own: auto (when the .air would be too large), always, never")
+  parser
+      .add_option("--external-weights", arguments->external,
+                  "Weights in files of their own: auto (when the .air would be too large), always, never")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "always", "never"}));
   parser.footer("Exit code: 0 written, 2 nothing is written.");

@@ -1,8 +1,10 @@
 #include "cli/cli.h"
 
+#include <cstdio>
 #include <exception>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -15,6 +17,9 @@ constexpr Verb kVerbs[] = {
     {"convert", "Convert a captured program to a .air file", convert_verb},
     {"inspect", "Show what a .air file holds", inspect_verb},
     {"validate", "List every rule that a .air file breaks", validate_verb},
+#ifdef AIRLOOM_HAS_RUNTIME
+    {"run", "Execute a .air file on the CPU, on one rank or several", run_verb},
+#endif
 };
 
 int run(int argc, const char* const* argv) {
@@ -50,7 +55,9 @@ int main(int argc, char** argv) {
   try {
     return airloom::cli::run(argc, argv);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "airloom: {}\n", error.what());
+    std::fputs("airloom: ", stderr);
+    std::fputs(error.what(), stderr);
+    std::fputs("\n", stderr);
     return airloom::cli::kFailed;
   }
 }

@@ -7,18 +7,18 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "airloom/runtime.h"
 #include "cli/cli.h"
+#include "cli/ranks.h"
 #include "runtime/npz.h"
 #include "runtime/tensor.h"
 
 namespace airloom::cli {
-
-Action run_verb(CLI::App& parser);
 
 namespace {
 
@@ -30,6 +30,9 @@ using runtime::TensorView;
 struct Arguments {
   std::string air, inputs, outputs, working_dir = ".", precision = "exact";
   int repeat = 1, threads = 0;
+  int ranks = 1;
+  unsigned seed = 0;
+  double timeout = 60;
   std::int64_t dim = 1;
   bool random = false, profile = false, reference = false;
 };
@@ -46,7 +49,8 @@ TensorBuf random_input(const Port& port, std::int64_t dim, std::mt19937& engine)
   for (double& number : numbers) {
     const double u = static_cast<double>(engine()) / 4294967296.0;
     const double v = static_cast<double>(engine()) / 4294967296.0;
-    number = ir::is_floating(port.dtype) || ir::is_complex(port.dtype) ? std::sqrt(-2 * std::log(1 - u)) * std::cos(6.283185307179586 * v) : std::floor(2 * u);
+    number = ir::is_floating(port.dtype) || ir::is_complex(port.dtype) ? std::sqrt(-2 * std::log(1 - u)) * std::cos(6.283185307179586 * v)
+                                                                       : std::floor(2 * u);
   }
   return buf_of(runtime::make(port.dtype, shape, numbers));
 }
@@ -59,7 +63,7 @@ Result<std::vector<TensorBuf>> gather_inputs(const std::vector<Port>& ports, con
     if (!arrays) return tl::unexpected(arrays.error());
     for (auto& [name, buf] : *arrays) given.emplace(name, std::move(buf));
   }
-  std::mt19937 engine(0);
+  std::mt19937 engine(args.seed);
   std::vector<TensorBuf> out;
   for (std::size_t i = 0; i < ports.size(); ++i) {
     const Port& port = ports[i];
@@ -77,7 +81,8 @@ Result<std::vector<TensorBuf>> gather_inputs(const std::vector<Port>& ports, con
       out.push_back(std::move(buf));
       given.erase(it);
     } else if (args.random) {
-      if (port.unknown_rank) return fail(Errc::kInvalidArgument, "an input of unknown rank cannot be made up", port.name, "give it with --inputs");
+      if (port.unknown_rank)
+        return fail(Errc::kInvalidArgument, "an input of unknown rank cannot be made up", port.name, "give it with --inputs");
       out.push_back(random_input(port, args.dim, engine));
     } else {
       return fail(Errc::kInvalidArgument, "no value for this input", port.name, "give it with --inputs, or use --random");
@@ -85,6 +90,7 @@ Result<std::vector<TensorBuf>> gather_inputs(const std::vector<Port>& ports, con
   }
   if (!given.empty()) {
     std::vector<std::string> names;
+    names.reserve(given.size());
     for (const auto& [name, buf] : given) names.push_back(name);
     return fail(Errc::kInvalidArgument, fmt::format("the graph has no input {}", fmt::join(names, ", ")), args.inputs);
   }
@@ -103,14 +109,42 @@ void print_profile(const std::vector<runtime::NodeTime>& times, int calls) {
   std::vector<std::pair<std::string, std::pair<double, int>>> types(by_type.begin(), by_type.end());
   std::stable_sort(types.begin(), types.end(), [](const auto& a, const auto& b) { return a.second.first > b.second.first; });
   fmt::print("{:<32} {:>6} {:>12} {:>7}\n", "type", "nodes", "us per call", "share");
-  for (const auto& [type, sum] : types) fmt::print("{:<32} {:>6} {:>12.1f} {:>6.1f}%\n", type, sum.second, sum.first / calls, total > 0 ? 100 * sum.first / total : 0.0);
+  for (const auto& [type, sum] : types)
+    fmt::print("{:<32} {:>6} {:>12.1f} {:>6.1f}%\n", type, sum.second, sum.first / calls, total > 0 ? 100 * sum.first / total : 0.0);
   std::stable_sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.microseconds > b.microseconds; });
   fmt::print("\n{:<48} {:<24} {:>12}\n", "node", "type", "us per call");
-  for (std::size_t i = 0; i < std::min<std::size_t>(nodes.size(), 30); ++i) fmt::print("{:<48} {:<24} {:>12.1f}\n", nodes[i].name, nodes[i].type, nodes[i].microseconds / calls);
+  for (std::size_t i = 0; i < std::min<std::size_t>(nodes.size(), 30); ++i)
+    fmt::print("{:<48} {:<24} {:>12.1f}\n", nodes[i].name, nodes[i].type, nodes[i].microseconds / calls);
 }
 
-Result<int> execute(const Arguments& args) {
+/// "{}" stands for the rank.
+std::string for_rank(std::string text, int rank) {
+  for (std::size_t at = text.find("{}"); at != std::string::npos; at = text.find("{}", at)) text.replace(at, 2, std::to_string(rank));
+  return text;
+}
+
+Result<int> execute(const Arguments& given) {
+  end_with_starter();
+  Arguments args = given;
+  auto world = runtime::world_from_environment();
+  if (!world) return tl::unexpected(world.error());
+  if (world->size == 0 && args.ranks > 1) {
+    if (!args.outputs.empty() && args.outputs.find("{}") == std::string::npos) {
+      return fail(Errc::kInvalidArgument, "all ranks would write this file", args.outputs, "write {} where the rank's number goes");
+    }
+    return run_ranks(args.ranks);
+  }
   runtime::Options options;
+  options.world = *world;
+  options.world.timeout_seconds = args.timeout;
+  if (world->size > 0) {
+    args.air = for_rank(args.air, world->rank);
+    args.inputs = for_rank(args.inputs, world->rank);
+    args.outputs = for_rank(args.outputs, world->rank);
+    args.seed += static_cast<unsigned>(world->rank);
+    // The ranks share the machine.
+    if (args.threads == 0) args.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world->size);
+  }
   options.precision = args.precision == "file" ? runtime::Precision::kFile : runtime::Precision::kExact;
   options.threads = args.threads;
   options.working_dir = args.working_dir;
@@ -146,8 +180,8 @@ Result<int> execute(const Arguments& args) {
     double sum = 0;
     for (const double t : times) sum += t;
     const auto at = [&](double q) { return times[static_cast<std::size_t>(q * static_cast<double>(times.size() - 1))]; };
-    fmt::print("first call {:.3f} ms; then {} calls: min {:.3f}, median {:.3f}, mean {:.3f}, p90 {:.3f}, max {:.3f} ms\n", first, times.size(), times.front(), at(0.5), sum / static_cast<double>(times.size()),
-               at(0.9), times.back());
+    fmt::print("first call {:.3f} ms; then {} calls: min {:.3f}, median {:.3f}, mean {:.3f}, p90 {:.3f}, max {:.3f} ms\n", first,
+               times.size(), times.front(), at(0.5), sum / static_cast<double>(times.size()), at(0.9), times.back());
   }
   if (args.profile) print_profile(session->profile(), args.repeat);
   return static_cast<int>(kOk);
@@ -163,8 +197,13 @@ Action run_verb(CLI::App& parser) {
   parser.add_option("--repeat", args->repeat, "How many calls; more than one prints latencies")->check(CLI::Range(1, 1000000));
   parser.add_option("--threads", args->threads, "Threads of the plugin; 0: all processors")->check(CLI::Range(0, 4096));
   parser.add_option("--working-dir", args->working_dir, "Folder that weight paths are relative to");
-  parser.add_option("--precision", args->precision, "exact: float32 inside; file: the file's own half type where the processor has it")->check(CLI::IsMember({"exact", "file"}));
+  parser.add_option("--precision", args->precision, "exact: float32 inside; file: the file's own half type where the processor has it")
+      ->check(CLI::IsMember({"exact", "file"}));
   parser.add_option("--dim", args->dim, "Size of dynamic dimensions of --random inputs")->check(CLI::Range(0, 1 << 30));
+  parser.add_option("--ranks", args->ranks, "Start so many processes that run one model together; {} in the three file names is the rank")
+      ->check(CLI::Range(1, 1024));
+  parser.add_option("--timeout", args->timeout, "Seconds that a rank waits for the others")->check(CLI::Range(0.1, 1e6));
+  parser.add_option("--seed", args->seed, "Seed of --random; every rank adds its number");
   parser.add_flag("--random", args->random, "Make up inputs that are not given");
   parser.add_flag("--profile", args->profile, "Print times by operator type and node");
   parser.add_flag("--reference", args->reference, "Every operator in the exact evaluator (slow)");

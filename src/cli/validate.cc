@@ -50,7 +50,8 @@ int validate(const Arguments& arguments) {
 Action validate_verb(CLI::App& parser) {
   const auto arguments = std::make_shared<Arguments>();
   auto* path = parser.add_option("file", arguments->path, "The .air file");
-  parser.add_option("--working-dir", arguments->working_dir, "Where the compiler will run: relative paths of weight files start there")->capture_default_str();
+  parser.add_option("--working-dir", arguments->working_dir, "Where the compiler will run: relative paths of weight files start there")
+      ->capture_default_str();
   parser.add_flag("--list-rules", arguments->list_rules, "Print the rules instead");
   parser.footer("Exit code: 0 valid, 1 rules are broken (one line for each), 2 the file cannot be read.");
   parser.final_callback([arguments, path] {

@@ -48,11 +48,6 @@ Value hardtanh(Build& b, Value self, Scalar min_val, Scalar max_val) {
   return b.op<ge::ClipByValueV2>(b.out(), {self, b.scalar(min_val, dtype), b.scalar(max_val, dtype)});
 }
 
-// aten::hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor
-Value hardshrink(Build& b, Value self, Scalar lambd) { return b.op<ge::HardShrink>(b.out(), {self}, {.lambd = lambd.to_double()}); }
-// aten::softshrink(Tensor self, Scalar lambd=0.5) -> Tensor
-Value softshrink(Build& b, Value self, Scalar lambd) { return b.op<ge::SoftShrink>(b.out(), {self}, {.lambd = lambd.to_double()}); }
-
 // aten::threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor
 Value threshold(Build& b, Value self, Scalar limit, Scalar value) {
   const DType dtype = b.out().dtype;
@@ -84,6 +79,12 @@ std::vector<Value> log_sigmoid_forward(Build& b, Value self) {
   return {b.op<ge::LogSigmoid>(b.out(), {self}), b.full(0, b.out(1).dtype, b.out(1).shape)};
 }
 
+// aten::rrelu_with_noise_functional(Tensor self, Tensor noise, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False, Generator? generator=None) -> (Tensor, Tensor noise_out)
+std::vector<Value> rrelu(Build& b, Value self, Value noise, Scalar lower, Scalar upper, bool training, Ignored) {
+  if (training) throw Unsupported("rrelu draws random slopes in training mode: call model.eval()");
+  return {b.op<ge::LeakyRelu>(b.out(), {self}, {.negative_slope = (lower.to_double() + upper.to_double()) / 2}), b.identity(noise)};
+}
+
 constexpr Converter table[] = {
     {"aten.relu.default", bind<relu>},
     {"aten.relu6.default", bind<unary<ge::Relu6>>},
@@ -100,13 +101,12 @@ constexpr Converter table[] = {
     {"aten.hardswish.default", bind<hardswish>},
     {"aten.hardsigmoid.default", bind<unary<ge::HardSigmoid>>},
     {"aten.hardtanh.default", bind<hardtanh>},
-    {"aten.hardshrink.default", bind<hardshrink>},
-    {"aten.softshrink.default", bind<softshrink>},
     {"aten.threshold.default", bind<threshold>},
     {"aten.prelu.default", bind<prelu>},
     {"aten._prelu_kernel.default", bind<binary<ge::PRelu>>},
     {"aten.glu.default", bind<glu>},
     {"aten.log_sigmoid.default", bind<unary<ge::LogSigmoid>>},
+    {"aten.rrelu_with_noise_functional.default", bind<rrelu>},
     {"aten.log_sigmoid_forward.default", bind<log_sigmoid_forward>},
 };
 

@@ -57,14 +57,10 @@ Value scaled_dot_product_attention(Build& b, Value query, Value key, Value value
   const auto last = static_cast<std::size_t>(rank - 1);
   const Expr length = b.shape(query)[last - 1];
   const Expr source = b.shape(key)[last - 1];
-  double factor = 0;
-  if (scale) {
-    factor = *scale;
-  } else {
-    const auto width = b.shape(query)[last].value();
-    if (!width) throw Unsupported("the head size is symbolic, so the default scale is not a constant: pass scale=");
-    factor = 1.0 / std::sqrt(static_cast<double>(*width));
-  }
+  const auto width = b.shape(query)[last].value();
+  std::optional<double> factor = scale;
+  if (!factor && width) factor = 1.0 / std::sqrt(static_cast<double>(*width));
+  const Value scaled_by = factor ? Value{} : b.op<ge::Rsqrt>({dtype, {}, false}, {b.scalar(Scalar(b.shape(query)[last]), dtype)});
 
   // Grouped queries: [.., Hq, L, E] is seen as [.., Hkv, group, L, E], and one extra dim of 1 lets keys and values broadcast.
   const Shape result_shape = b.out().shape;
@@ -100,7 +96,8 @@ Value scaled_dot_product_attention(Build& b, Value query, Value key, Value value
   Shape score_shape = grouped_out;
   score_shape.back() = source;
   const TensorType scores_type{dtype, score_shape, false};
-  if (factor != 1.0) query = times(b, b.type(query), query, factor);
+  if (!factor) query = b.op<ge::Mul>(b.type(query), {query, scaled_by});
+  if (factor && *factor != 1.0) query = times(b, b.type(query), query, *factor);
   Value scores = matrix_product(b, query, key, scores_type, true, std::nullopt);
 
   std::optional<Value> keep;  // bool, true = attend

@@ -187,6 +187,7 @@ class Conversion {
     } catch (const Unsupported& error) {
       return fail(Errc::kUnsupported, error.what(), "output");
     }
+    order_assigns();
     for (ir::NodeId id : context_.kept) control.insert(id);
     net.control.assign(control.begin(), control.end());
     graph().add(std::move(net));
@@ -202,7 +203,21 @@ class Conversion {
     const Value assigned = b.op<ge::Assign>(graph().type(target), {target, b.cast(value, graph().type(target).dtype)});
     graph().rename(assigned.node, output.mutates + ".assign");
     control.insert(assigned.node);
+    assigns_.push_back({assigned.node, target.node});
     return {};
+  }
+
+  /// Everything that reads an input's old value runs before the Assign that overwrites it.
+  void order_assigns() {
+    if (assigns_.empty()) return;
+    const auto uses = graph().uses();
+    for (const auto& [assign, target] : assigns_) {
+      std::set<ir::NodeId> readers;
+      for (const ir::Graph::Use& use : uses[target]) {
+        if (use.user != assign) readers.insert(use.user);
+      }
+      graph().node(assign).control.assign(readers.begin(), readers.end());
+    }
   }
 
   Result<Value> output_value(Build& b, const program::Output& output) {
@@ -221,6 +236,7 @@ class Conversion {
   const Registry& registry_;
   ir::Module module_;
   Context context_;
+  std::vector<std::pair<ir::NodeId, ir::NodeId>> assigns_;  // (Assign, the RefData it writes)
   std::vector<UnsupportedOp> unsupported_;
   std::vector<std::string> warnings_;
 };

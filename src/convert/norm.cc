@@ -77,13 +77,6 @@ Value batch_norm_inference(Build& b, Value input, const std::optional<Value>& we
   b.layout(y, Format::kNCHW, {0, 1, 2, 3, 4});
   return b.reshape(y, b.out().shape);
 }
-// aten::batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training, float momentum, float eps, bool cudnn_enabled) -> Tensor
-Value batch_norm(Build& b, Value input, std::optional<Value> weight, std::optional<Value> bias, std::optional<Value> running_mean, std::optional<Value> running_var, bool training, double,
-                 double eps, Ignored) {
-  if (training) throw Unsupported("batch_norm with the statistics of the batch (training=True): call model.eval(), and keep track_running_stats=True");
-  if (!running_mean || !running_var) throw Unsupported("batch_norm without running statistics");
-  return batch_norm_inference(b, input, weight, bias, *running_mean, *running_var, eps);
-}
 // aten::_native_batch_norm_legit_no_training(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean, Tensor running_var, float momentum, float eps) -> (Tensor, Tensor, Tensor)
 std::vector<Value> batch_norm_no_training(Build& b, Value input, std::optional<Value> weight, std::optional<Value> bias, Value running_mean, Value running_var, double, double eps) {
   // What a backward pass would need is empty in inference.
@@ -135,7 +128,6 @@ constexpr Converter table[] = {
     {"aten.native_layer_norm.default", bind<native_layer_norm>},
     {"aten.rms_norm.default", bind<rms_norm>},
     {"aten._fused_rms_norm.default", bind<fused_rms_norm>},
-    {"aten.batch_norm.default", bind<batch_norm>},
     {"aten._native_batch_norm_legit_no_training.default", bind<batch_norm_no_training>},
     {"aten.group_norm.default", bind<group_norm>},
     {"aten.native_group_norm.default", bind<native_group_norm>},

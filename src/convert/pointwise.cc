@@ -192,6 +192,12 @@ Value clone(Build& b, Value self, Ignored) { return b.identity(self); }
 // aten::alias(Tensor(a) self) -> Tensor(a)
 Value identity(Build& b, Value self) { return b.identity(self); }
 
+// aten::copy(Tensor self, Tensor src, bool non_blocking=False) -> Tensor
+Value copy(Build& b, Value self, Value src, bool) {
+  const Value value = b.broadcast(b.cast(src, b.dtype(self)), b.shape(self));
+  return value == src ? b.identity(src) : value;
+}
+
 constexpr Converter table[] = {
     {"aten.add.Tensor", bind<add>},
     {"aten.add.Scalar", bind<add_scalar>},
@@ -267,9 +273,9 @@ constexpr Converter table[] = {
     {"aten._to_copy.default", bind<to_copy>},
     {"prims.convert_element_type.default", bind<convert_element_type>},
     {"aten.clone.default", bind<clone>},
+    {"aten.copy.default", bind<copy>},
     {"aten.alias.default", bind<identity>},
     {"aten.detach.default", bind<identity>},
-    {"aten.lift_fresh_copy.default", bind<identity>},
 };
 
 }  // namespace

@@ -16,12 +16,6 @@ std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 // aten::view(Tensor(a) self, SymInt[] size) -> Tensor(a)
 Value view(Build& b, Value self, Shape) { return b.reshape(self, b.out().shape); }
 
-// aten::flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)
-Value flatten(Build& b, Value self, std::int64_t, std::int64_t) { return b.reshape(self, b.out().shape); }
-
-// aten::unflatten.int(Tensor(a) self, int dim, SymInt[] sizes) -> Tensor(a)
-Value unflatten(Build& b, Value self, std::int64_t, Shape) { return b.reshape(self, b.out().shape); }
-
 // aten::unsqueeze(Tensor(a) self, int dim) -> Tensor(a)
 Value unsqueeze(Build& b, Value self, std::int64_t dim) { return b.unsqueeze(self, b.dim_index(dim, b.rank(self) + 1)); }
 
@@ -67,9 +61,6 @@ Value t(Build& b, Value self) { return b.rank(self) < 2 ? b.identity(self) : b.t
 
 // aten::expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)
 Value expand(Build& b, Value self, Shape, bool) { return b.broadcast(self, b.out().shape); }
-// aten::expand_as(Tensor(a) self, Tensor other) -> Tensor(a)
-Value expand_as(Build& b, Value self, Value) { return b.broadcast(self, b.out().shape); }
-
 // aten::repeat(Tensor self, SymInt[] repeats) -> Tensor
 Value repeat(Build& b, Value self, Shape repeats) {
   if (repeats.empty()) return b.identity(self);
@@ -120,9 +111,6 @@ std::vector<Value> split_into(Build& b, Value self, std::int64_t dim) {
 std::vector<Value> split(Build& b, Value self, Expr, std::int64_t dim) { return split_into(b, self, dim); }
 // aten::split_with_sizes(Tensor(a -> *) self, SymInt[] split_sizes, int dim=0) -> Tensor(a)[]
 std::vector<Value> split_with_sizes(Build& b, Value self, Shape, std::int64_t dim) { return split_into(b, self, dim); }
-// aten::chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]
-std::vector<Value> chunk(Build& b, Value self, std::int64_t, std::int64_t dim) { return split_into(b, self, dim); }
-
 // aten::unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]
 std::vector<Value> unbind(Build& b, Value self, std::int64_t dim) {
   std::vector<TensorType> types = out_types(b);
@@ -166,14 +154,6 @@ Value slice(Build& b, Value self, std::int64_t dim, std::optional<Expr> start, s
   const Expr full(std::int64_t{std::numeric_limits<std::int32_t>::max()});
   if (from == Expr(0) && *stride == 1 && (to == size || to == full)) return b.identity(self);
   return strided_slice(b, self, axis, from, to == size && !size.is_const() ? full : to, *stride, b.out());
-}
-
-// aten::narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)
-Value narrow(Build& b, Value self, std::int64_t dim, Expr start, Expr length) {
-  const std::int64_t axis = b.dim_index(dim, b.rank(self));
-  const Expr size = b.shape(self)[at(axis)];
-  if (start.value() && *start.value() < 0) start = start + size;
-  return strided_slice(b, self, axis, start, start + length, 1, b.out());
 }
 
 // aten::select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)
@@ -242,9 +222,6 @@ Value item(Build& b, Value self) {
 constexpr Converter table[] = {
     {"aten.view.default", bind<view>},
     {"aten._unsafe_view.default", bind<view>},
-    {"aten.reshape.default", bind<view>},
-    {"aten.flatten.using_ints", bind<flatten>},
-    {"aten.unflatten.int", bind<unflatten>},
     {"aten.unsqueeze.default", bind<unsqueeze>},
     {"aten.squeeze.default", bind<squeeze>},
     {"aten.squeeze.dim", bind<squeeze_dim>},
@@ -253,16 +230,13 @@ constexpr Converter table[] = {
     {"aten.transpose.int", bind<transpose>},
     {"aten.t.default", bind<t>},
     {"aten.expand.default", bind<expand>},
-    {"aten.expand_as.default", bind<expand_as>},
     {"aten.repeat.default", bind<repeat>},
     {"aten.cat.default", bind<cat>},
     {"aten.stack.default", bind<stack>},
     {"aten.split.Tensor", bind<split>},
     {"aten.split_with_sizes.default", bind<split_with_sizes>},
-    {"aten.chunk.default", bind<chunk>},
     {"aten.unbind.int", bind<unbind>},
     {"aten.slice.Tensor", bind<slice>},
-    {"aten.narrow.default", bind<narrow>},
     {"aten.select.int", bind<select>},
     {"aten.flip.default", bind<flip>},
     {"aten.constant_pad_nd.default", bind<constant_pad>},

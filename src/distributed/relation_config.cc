@@ -87,7 +87,8 @@ std::string numa_config(const Deployment& deployment) {
   Json item_def = {{"item_type", kItemType}, {"memory", "[DDR:32GB]"}, {"aic_type", "[DAVINCI_V100:32]"}};
   Json item_type;
   item_type["item_type"] = kItemType;
-  Json node_def = {{"node_type", kNodeType}, {"support_links", "[HCCS,PCIE,ROCE]"}, {"item_type", kItemType}, {"item", Json::array({item_type})}};
+  Json node_def = {
+      {"node_type", kNodeType}, {"support_links", "[HCCS,PCIE,ROCE]"}, {"item_type", kItemType}, {"item", Json::array({item_type})}};
   Json out;
   out["cluster"] = Json::array({cluster});
   out["item_def"] = Json::array({item_def});

@@ -18,8 +18,8 @@ struct Deployment {
   std::vector<program::Group> groups;  // those that the graph uses
 };
 
-/// The groups that the module's collectives (Hcom* nodes) name, sorted by name, each once. kInvalidGraph when a node names a group that is not in
-/// `known`. A collective without a group runs in the world and needs no entry.
+/// The groups that the module's collectives (Hcom* nodes) name, sorted by name, each once. kInvalidGraph when a node names a group that is
+/// not in `known`. A collective without a group runs in the world and needs no entry.
 Result<std::vector<program::Group>> used_groups(const ir::Module& module, const std::vector<program::Group>& known);
 /// Whether there is any collective.
 bool has_collectives(const ir::Module& module);

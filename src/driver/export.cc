@@ -18,7 +18,6 @@ namespace airloom::driver {
 namespace {
 
 constexpr std::int64_t kProgressStep = std::int64_t{16} << 20;  // bytes between two calls
-constexpr std::int64_t kComparedBytes = 4096;                   // larger constants are compared by type and size when read back
 constexpr std::size_t kListedViolations = 20;
 constexpr std::string_view kDefect = "this is a defect of airloom: please report it with the model";
 
@@ -109,7 +108,8 @@ class Output {
     });
     if (!status) return status;
     if (!complete || done_ - before != tensor.nbytes())
-      return fail(Errc::kInvalidGraph, fmt::format("the elements of \"{}\" are not there", tensor.weight), file.path(), std::string(kDefect));
+      return fail(Errc::kInvalidGraph, fmt::format("the elements of \"{}\" are not there", tensor.weight), file.path(),
+                  std::string(kDefect));
     return {};
   }
 
@@ -125,27 +125,11 @@ Status write_text(Transaction& files, const std::string& path, std::string_view 
   return (*file)->write(text.data(), text.size());
 }
 
-/// A copy whose large constants have types and sizes only, so that comparing does not read the weights once more.
-ir::Module outline(const ir::Module& module) {
-  ir::Module out = module;
-  for (ir::Graph& graph : out.graphs) {
-    for (ir::NodeId id = 0; id < graph.arena_size(); ++id) {
-      for (auto& [name, value] : graph.node(id).attrs) {
-        auto* tensor = std::get_if<ir::TensorRef>(&value);
-        if (tensor == nullptr || *tensor == nullptr || (*tensor)->nbytes() <= kComparedBytes) continue;
-        auto bare = std::make_shared<ir::Tensor>();
-        bare->dtype = (*tensor)->dtype;
-        bare->shape = (*tensor)->shape;
-        *tensor = std::move(bare);
-      }
-    }
-  }
-  return out;
-}
-
-/// Reads the finished file as a loader would, and compares.
+/// Reads the finished file as a loader would, and compares, constants too: about 0.1 s for a GB that has just been written.
 Status check_written(const std::string& written, const ir::Module& module) {
-  const auto defect = [](const std::string& text, const std::string& where) { return fail(Errc::kInvalidGraph, text, where, std::string(kDefect)); };
+  const auto defect = [](const std::string& text, const std::string& where) {
+    return fail(Errc::kInvalidGraph, text, where, std::string(kDefect));
+  };
   std::vector<air::Violation> violations;
   const auto again = air::read(written, &violations);
   if (!again) return defect("the written file cannot be read back: " + again.error().message, again.error().where);
@@ -160,7 +144,7 @@ Status check_written(const std::string& written, const ir::Module& module) {
     if (violations.size() > kListedViolations) text += fmt::format("\n  ... and {} more", violations.size() - kListedViolations);
     return defect(text, violations.front().node);
   }
-  if (const auto same = ir::same(outline(module), outline(*again)); !same)
+  if (const auto same = ir::same(module, *again); !same)
     return defect("the written file differs from the graph: " + same.error().message, same.error().where);
   return {};
 }

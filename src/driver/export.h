@@ -18,8 +18,8 @@
 
 namespace airloom::driver {
 
-/// Called on the caller's thread with the stage's name and how much of it is done; total 0: unknown. "write" counts bytes. It may throw: nothing of
-/// the export stays then.
+/// Called on the caller's thread with the stage's name and how much of it is done; total 0: unknown. "write" counts bytes. It may throw:
+/// nothing of the export stays then.
 using Progress = std::function<void(std::string_view stage, std::int64_t done, std::int64_t total)>;
 
 /// Why an export failed. Code kUnsupported with rows: operators without a converter, all of them.
@@ -51,14 +51,14 @@ tl::expected<Built, Failure> build(std::string_view message, const std::vector<p
 Result<std::vector<convert::UnsupportedOp>> unsupported(std::string_view message, const std::vector<program::WeightMemory>& memory);
 
 struct ExportOptions : BuildOptions {
-  std::string directory;                   // of the weight files; "" is the current one. Folders are not made
-  std::string air_path;                    // required
-  std::string pbtxt_path;                  // "": none is written
-  std::string recorded_dir;                // prefix of the recorded weight paths
+  std::string directory;     // of the weight files; "" is the current one. Folders are not made
+  std::string air_path;      // required
+  std::string pbtxt_path;    // "": none is written
+  std::string recorded_dir;  // prefix of the recorded weight paths
   weights::External external = weights::External::kAuto;
   std::optional<std::int64_t> inline_limit;  // bytes; default weights::kInlineLimit
-  std::optional<std::string> json_dir;     // where the two deployment files go if the graph has collectives
-  std::string json_name;                   // export name in them
+  std::optional<std::string> json_dir;       // where the two deployment files go if the graph has collectives
+  std::string json_name;                     // export name in them
 };
 
 struct ExportReport {
@@ -72,8 +72,8 @@ struct ExportReport {
   std::vector<std::string> warnings;
 };
 
-/// Writes all files or none. Before they get their names, the .air is read back, validated and compared with the graph; a difference is kInvalidGraph.
-/// Weight files of an earlier export that this one does not use stay.
+/// Writes all files or none. Before they get their names, the .air is read back, validated and compared with the graph; a difference is
+/// kInvalidGraph. Weight files of an earlier export that this one does not use stay.
 tl::expected<ExportReport, Failure> export_program(std::string_view message, const std::vector<program::WeightMemory>& memory,
                                                    const ExportOptions& options, const Progress& progress = {});
 

@@ -39,7 +39,8 @@ Result<air::AtomicFile*> Transaction::add_readable(const std::string& path) {
   if (const auto probe = air::AtomicFile::create(path); !probe) return tl::unexpected(probe.error());
   const fs::path target(path);
   const auto self = reinterpret_cast<std::uintptr_t>(this);  // unique among the transactions that live in this process
-  const std::string name = fmt::format(".{}.new-{}-{:x}-{}", target.filename().string().substr(0, kMaxNameInStaging), ::getpid(), self, entries_.size());
+  const std::string name =
+      fmt::format(".{}.new-{}-{:x}-{}", target.filename().string().substr(0, kMaxNameInStaging), ::getpid(), self, entries_.size());
   return add(path, (target.parent_path() / name).string());
 }
 

@@ -10,8 +10,8 @@
 
 namespace airloom::driver {
 
-/// Every file is written under a temporary name; commit() gives all of them their own names. A transaction that is destroyed without a commit leaves
-/// nothing. Existing files are replaced by commit() only. One thread at a time.
+/// Every file is written under a temporary name; commit() gives all of them their own names. A transaction that is destroyed without a
+/// commit leaves nothing. Existing files are replaced by commit() only. One thread at a time.
 class Transaction {
  public:
   Transaction() = default;
@@ -19,16 +19,16 @@ class Transaction {
   Transaction& operator=(const Transaction&) = delete;
   ~Transaction();
 
-  /// Starts a file. Fails with kIo when its folder cannot be written or something else than a file has that name, with kInvalidArgument when this
-  /// transaction has a file of that name already. The pointer is good until commit().
+  /// Starts a file. Fails with kIo when its folder cannot be written or something else than a file has that name, with kInvalidArgument
+  /// when this transaction has a file of that name already. The pointer is good until commit().
   Result<air::AtomicFile*> add(const std::string& path);
   /// The same for a file that is to be read back before the commit.
   Result<air::AtomicFile*> add_readable(const std::string& path);
   /// Finishes an add_readable() file and returns the name that it can be read under until commit().
   Result<std::string> finish(air::AtomicFile* file);
 
-  /// Brings every file to the disk, then renames them, the first one added last: it may name the others. When a rename fails, the files that were
-  /// renamed before it and are new are removed again.
+  /// Brings every file to the disk, then renames them, the first one added last: it may name the others. When a rename fails, the files
+  /// that were renamed before it and are new are removed again.
   Status commit();
 
  private:

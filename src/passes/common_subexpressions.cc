@@ -23,7 +23,8 @@ bool is_pure(const ir::Graph& graph, const ir::Node& node) {
   const std::string_view type = node.type;
   if (!node.subgraphs.empty() || node.outputs.empty() || has_effect(node)) return false;
   if (ir::is_input_type(type) || ir::is_const_type(type)) return false;
-  if (std::any_of(kImpure.begin(), kImpure.end(), [&](std::string_view part) { return type.find(part) != std::string_view::npos; })) return false;
+  if (std::any_of(kImpure.begin(), kImpure.end(), [&](std::string_view part) { return type.find(part) != std::string_view::npos; }))
+    return false;
   bool fed = false;  // what reads nothing may make a new state each time
   for (const ir::Input& input : node.inputs) {
     if (!input.value) continue;

@@ -92,8 +92,8 @@ void compose(Rewriter& rewriter, ir::NodeId id, const ir::Ints& outer) {
   constant.name = fmt::format("{}.perm", graph.node(id).name);
   constant.type = graph.node(old.node).type;
   constant.outputs = graph.node(old.node).outputs;
-  constant.attrs["value"] = std::make_shared<const ir::Tensor>(
-      ir::Tensor::from_ints(graph.type(old).dtype, {static_cast<std::int64_t>(perm.size())}, perm));
+  constant.attrs["value"] =
+      std::make_shared<const ir::Tensor>(ir::Tensor::from_ints(graph.type(old).dtype, {static_cast<std::int64_t>(perm.size())}, perm));
   if (!rewriter.redirect(id, 0, source)) return;
   const ir::NodeId added = graph.add(std::move(constant));
   graph.node(id).inputs[1].value = {added, 0};

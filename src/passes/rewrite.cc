@@ -127,7 +127,8 @@ bool Rewriter::redirect(ir::NodeId user, std::size_t slot, ir::Value to) {
 std::optional<ir::Ints> Rewriter::ints(ir::Value value) const {
   if (!value || value.index != 0 || !stable(value)) return std::nullopt;
   const ir::TensorRef tensor = ir::const_value(graph_, value.node);
-  if (!tensor || tensor->shape.size() > 1 || (tensor->dtype != ir::DType::kInt32 && tensor->dtype != ir::DType::kInt64)) return std::nullopt;
+  if (!tensor || tensor->shape.size() > 1 || (tensor->dtype != ir::DType::kInt32 && tensor->dtype != ir::DType::kInt64))
+    return std::nullopt;
   const std::int64_t count = tensor->numel();
   constexpr std::int64_t kMaxRank = 64;  // longer vectors are no shapes, axes or permutations
   if (count < 0 || count > kMaxRank || (count > 0 && tensor->data == nullptr)) return std::nullopt;

@@ -327,10 +327,14 @@ void Executable::plan() {
   // Levels: host nodes on even ones, plugin nodes on odd ones.
   std::vector<std::size_t> level(graph_.arena_size(), 0);
   std::size_t top = 1;
+  std::size_t last_collective = 0;
   for (const ir::NodeId id : order_) {
     if (place_[id] != Place::kHost && place_[id] != Place::kPlugin) continue;
     const bool host = place_[id] == Place::kHost;
     std::size_t own = host ? 0 : 1;
+    // Collectives keep the graph's order whatever else goes to the plugin: other ranks may place nodes differently.
+    const bool talks = host && (ops_[id]->collective || !graph_.node(id).subgraphs.empty());
+    if (talks) own = last_collective;
     const auto behind = [&](ir::NodeId other) {
       if (place_[other] != Place::kHost && place_[other] != Place::kPlugin) return;
       const bool same = (place_[other] == Place::kHost) == host;
@@ -342,6 +346,7 @@ void Executable::plan() {
     }
     for (const ir::NodeId control : node.control) behind(control);
     level[id] = own;
+    if (talks) last_collective = own;
     top = std::max(top, own);
   }
   steps_.assign(top + 1, {});
@@ -685,6 +690,7 @@ void Executable::run_segment(const Step& step, Segment& segment, std::vector<Ten
 }
 
 std::vector<Tensor> Executable::run(const std::vector<Tensor>& given, std::map<std::size_t, Tensor>* refs) {
+  std::map<ir::NodeId, std::vector<Tensor>> said;  // by random, control and collective nodes: once per call, also when it plans again
   for (;;) {
     std::vector<Tensor> now(slots_);
     for (std::size_t i = 0; i < inputs_.size(); ++i) now[base_[inputs_[i]]] = given.at(i);
@@ -692,7 +698,16 @@ std::vector<Tensor> Executable::run(const std::vector<Tensor>& given, std::map<s
       for (std::size_t s = 0; s < steps_.size(); ++s) {
         const Step& step = steps_[s];
         if (step.host) {
-          for (const ir::NodeId id : step.nodes) run_host(graph_.node(id), now);
+          for (const ir::NodeId id : step.nodes) {
+            const auto at = now.begin() + static_cast<std::ptrdiff_t>(base_[id]);
+            const auto outputs = static_cast<std::ptrdiff_t>(graph_.node(id).outputs.size());
+            if (const auto known = said.find(id); known != said.end()) {
+              std::copy(known->second.begin(), known->second.end(), at);
+              continue;
+            }
+            run_host(graph_.node(id), now);
+            if (ops_[id]->stateful) said.emplace(id, std::vector<Tensor>(at, at + outputs));
+          }
         } else {
           run_segment(step, *segments_[step.segment], now);
         }

@@ -13,12 +13,15 @@
 
 namespace airloom::runtime {
 
-/// Session services for nodes that run graphs of the module.
+class RankGroup;  // runtime/ranks.h
+
+/// Session services for nodes that run graphs of the module or talk to other ranks.
 struct Scope {
   virtual ~Scope() = default;
   /// Runs subgraph `slot` of `node`. Its Data nodes take parent input `_parent_node_index`, else their index + `offset`;
   /// results come by the parent output they are marked for.
   virtual std::vector<Tensor> call(const ir::Node& node, std::size_t slot, const std::vector<Tensor>& parent_inputs, std::int64_t offset) = 0;
+  virtual RankGroup& group(const std::string& name) = 0;
 };
 
 /// What all graphs of a session share.

@@ -16,5 +16,6 @@ std::span<const Op> nn_ops();
 std::span<const Op> attention_ops();
 std::span<const Op> random_ops();
 std::span<const Op> control_ops();
+std::span<const Op> collective_ops();
 
 }  // namespace airloom::runtime

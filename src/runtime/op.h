@@ -93,6 +93,7 @@ struct Op {
   Ints ints = Ints::kHost;
   std::int16_t ref_slot = -1;  // in-place operators: the input whose memory output 0 is
   bool stateful = false;       // random, collective or control: never folded
+  bool collective = false;     // runs once per call, in the same order on every rank
 };
 
 /// The operator's row, null when the type is unknown.

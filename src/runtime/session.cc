@@ -5,6 +5,7 @@
 
 #include "air/air.h"
 #include "runtime/exec.h"
+#include "runtime/ranks.h"
 
 namespace airloom::runtime {
 namespace {
@@ -45,6 +46,7 @@ struct Session::Impl final : Scope {
   std::vector<Port> inputs, outputs;
   std::map<std::size_t, Tensor> states;  // by input position
   int depth = 0;
+  std::unique_ptr<Ranks> ranks;  // null without collectives
 
   void prepare() {
     env.module = &module;
@@ -70,6 +72,13 @@ struct Session::Impl final : Scope {
     }
     root = std::make_unique<Executable>(graph, env, *this);
     root->compile_early();
+    // Last: from here on the ranks wait for each other.
+    ranks = Ranks::meet(module, env.options.world, env.options.directory);
+  }
+
+  RankGroup& group(const std::string& name) override {
+    if (!ranks) bad(Errc::kRuntime, "no rank is connected");
+    return ranks->group(name);
   }
 
   const ir::Graph& graph_named(const std::string& name, const std::string& where) const {

@@ -72,7 +72,7 @@ def check(
     tables: Any = (OPS, []),
     **options: Any,
 ) -> tuple[Program, dict[str, Any]]:
-    """Capture, execute on the sample (and on `other`, inputs of other sizes), compare all outputs, in order, with the model."""
+    """Capture, execute on the sample (and on `other`, of other sizes), compare all outputs with the model's."""
     kwargs = kwargs or {}
     for ops in tables:
         program = trace(model, args, kwargs, dynamic, ops, **options)
@@ -188,7 +188,8 @@ def test_nested_inputs_and_outputs(dynamic: bool) -> None:
     )
     assert user_labels(message) == ["x_in_put_0", "cache_first", "rest_0_lat", "bias"]
     assert output_labels(message) == [
-        "output0_b", "output0_more_0", "output0_more_1", "output0_more_2", "output0_more_3", "output0_more_4", "output0_more_5",
+        "output0_b", "output0_more_0", "output0_more_1", "output0_more_2", "output0_more_3", "output0_more_4",
+        "output0_more_5",
         "output0_size", "output1_0", "output1_1", "output1_2",
     ]  # fmt: skip
     assert message["outputs"][3] == {"label": "output0_more_2"}

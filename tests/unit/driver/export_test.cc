@@ -1,5 +1,6 @@
 #include "driver/export.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -18,7 +19,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // relu(x @ first.weight.T + first.bias) @ second.weight.T: 2x2 identities, biases 1 and 2.
-constexpr std::string_view kTwoLinears = R"({
+constexpr std::string_view kTwoLinears = R"json({
   "version": 1, "name": "export",
   "symbols": {"s0": {"lower": 2, "upper": 64}},
   "weights": [
@@ -38,9 +39,9 @@ constexpr std::string_view kTwoLinears = R"({
     {"name": "linear_1", "target": "aten.linear.default", "args": [{"v": "relu"}, {"v": "p_second_weight"}, null],
      "outputs": [{"dtype": "float32", "shape": ["s0", 2]}], "module": "second", "source": "m.py:8: return self.second(x)", "stack": "{'second'}"}],
   "outputs": [{"v": "linear_1", "label": "output0", "dtype": "float32", "shape": ["s0", 2]}]
-})";
+})json";
 
-constexpr std::string_view kAllReduce = R"({
+constexpr std::string_view kAllReduce = R"json({
   "version": 1, "name": "mp", "rank": 0, "world_size": 2,
   "groups": [{"name": "group_0_1", "ranks": [0, 1]}, {"name": "group_0", "ranks": [0]}],
   "inputs": [{"name": "x", "kind": "user", "label": "x", "dtype": "float32", "shape": [2]}],
@@ -50,9 +51,9 @@ constexpr std::string_view kAllReduce = R"({
     {"name": "wait_tensor", "target": "_c10d_functional.wait_tensor.default", "args": [{"v": "all_reduce"}],
      "outputs": [{"dtype": "float32", "shape": [2]}]}],
   "outputs": [{"v": "wait_tensor", "label": "output0", "dtype": "float32", "shape": [2]}]
-})";
+})json";
 
-constexpr std::string_view kUnknownOps = R"({
+constexpr std::string_view kUnknownOps = R"json({
   "version": 1, "name": "export",
   "inputs": [{"name": "x", "kind": "user", "label": "x", "dtype": "float32", "shape": [2]}],
   "nodes": [
@@ -60,7 +61,7 @@ constexpr std::string_view kUnknownOps = R"({
     {"name": "b", "target": "my.second.default", "args": [{"v": "a"}], "outputs": [{"dtype": "float32", "shape": [2]}]},
     {"name": "c", "target": "my.first.default", "args": [{"v": "b"}], "outputs": [{"dtype": "float32", "shape": [2]}]}],
   "outputs": [{"v": "c", "label": "output0", "dtype": "float32", "shape": [2]}]
-})";
+})json";
 
 class DriverExport : public ::testing::Test {
  protected:
@@ -95,7 +96,20 @@ class DriverExport : public ::testing::Test {
 TEST_F(DriverExport, BuildGivesTheGraph) {
   const auto built = build(kTwoLinears, {}, {});
   ASSERT_TRUE(built.has_value()) << built.error().text();
-  EXPECT_EQ(ir::print(built->module), R"(GOLDEN)");
+  EXPECT_EQ(
+      ir::print(built->module),
+      R"ir(module "export" {event_num = 0, label_num = 0, memory_size = 0, p2p_memory_size = 0, stream_num = 0, target_type = "MINI", weight_size = 0}
+graph "export" {
+  %x = Data(x = none) {index = 0} : f32[s0, 2]
+  %first.weight = Const() {value = f32[2, 2] weight("first.weight") [1, 0, 0, 1]} : f32[2, 2]
+  %first.bias = Const() {value = f32[2] weight("first.bias") [1, 2]} : f32[2]
+  %linear = MatMulV2(x1 = %x, x2 = %first.weight, bias = %first.bias) {transpose_x2 = true} : f32[s0, 2]  // first m.py:6: x = self.first(x)
+  %relu = Relu(x = %linear) : f32[s0, 2]  // m.py:7: x = x.relu()
+  %second.weight = Const() {value = f32[2, 2] weight("second.weight") [2, 0, 0, 2]} : f32[2, 2]
+  %linear_1 = MatMulV2(x1 = %relu, x2 = %second.weight) {transpose_x2 = true} : f32[s0, 2]  // second m.py:8: return self.second(x)
+  %NetOutput = NetOutput(input0 = %linear_1 {_origin_output_tensor_name = "output0"})
+}
+)ir");
 }
 
 TEST_F(DriverExport, WritesFilesThatReadBack) {
@@ -216,6 +230,15 @@ TEST_F(DriverExport, AMissingFolderIsAnIoError) {
   const auto done = export_program(kTwoLinears, {}, options_);
   ASSERT_FALSE(done.has_value());
   EXPECT_EQ(done.error().code, Errc::kIo);
+  EXPECT_THAT(names(), ElementsAre());
+}
+
+TEST_F(DriverExport, AnUnwritableFolderIsAnIoError) {
+  options_.air_path = "/proc/export.air";  // refuses new files from every user
+  const auto done = export_program(kTwoLinears, {}, options_);
+  ASSERT_FALSE(done.has_value());
+  EXPECT_EQ(done.error().code, Errc::kIo);
+  EXPECT_EQ(done.error().where, "/proc/export.air");
   EXPECT_THAT(names(), ElementsAre());
 }
 

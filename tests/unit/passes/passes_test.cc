@@ -161,7 +161,8 @@ TEST(PassesConstantDedup, LargeContentIsComparedToo) {
   for (int i = 0; i < 3; ++i) {
     std::vector<std::byte> bytes(100003);
     bytes.back() = static_cast<std::byte>(i == 2);
-    ir::Node node{fmt::format("c{}", i), "Const", {}, {{"y", {ir::DType::kInt8, {100003}}, ir::Format::kND, false, {}}}, {}, {}, {}, nullptr, false};
+    ir::Node node{
+        fmt::format("c{}", i), "Const", {}, {{"y", {ir::DType::kInt8, {100003}}, ir::Format::kND, false, {}}}, {}, {}, {}, nullptr, false};
     node.attrs["value"] = std::make_shared<const ir::Tensor>(ir::Tensor::from_bytes(ir::DType::kInt8, {100003}, std::move(bytes)));
     out.inputs.push_back({fmt::format("input{}", i), {g.add(std::move(node)), 0}, ir::Format::kND, {}});
   }
@@ -236,15 +237,15 @@ TEST(PassesCastOfCast, ExactlyTheHoldingPairs) {
   };
   using ir::DType;
   const Case cases[] = {
-      {DType::kBool, DType::kInt8, true},      {DType::kBool, DType::kUInt8, true},     {DType::kBool, DType::kBFloat16, true},
-      {DType::kInt8, DType::kBool, false},     {DType::kInt8, DType::kInt16, true},     {DType::kInt8, DType::kUInt16, false},
-      {DType::kUInt8, DType::kInt16, true},    {DType::kUInt8, DType::kInt8, false},    {DType::kUInt8, DType::kUInt32, true},
-      {DType::kInt8, DType::kBFloat16, true},  {DType::kUInt8, DType::kFloat16, true},  {DType::kInt16, DType::kFloat, true},
-      {DType::kInt16, DType::kFloat16, false}, {DType::kInt32, DType::kInt64, true},    {DType::kInt32, DType::kFloat, false},
-      {DType::kInt32, DType::kDouble, true},   {DType::kInt64, DType::kDouble, false},  {DType::kInt64, DType::kInt32, false},
-      {DType::kUInt32, DType::kInt64, true},   {DType::kUInt64, DType::kInt64, false},  {DType::kFloat16, DType::kFloat, true},
+      {DType::kBool, DType::kInt8, true},      {DType::kBool, DType::kUInt8, true},        {DType::kBool, DType::kBFloat16, true},
+      {DType::kInt8, DType::kBool, false},     {DType::kInt8, DType::kInt16, true},        {DType::kInt8, DType::kUInt16, false},
+      {DType::kUInt8, DType::kInt16, true},    {DType::kUInt8, DType::kInt8, false},       {DType::kUInt8, DType::kUInt32, true},
+      {DType::kInt8, DType::kBFloat16, true},  {DType::kUInt8, DType::kFloat16, true},     {DType::kInt16, DType::kFloat, true},
+      {DType::kInt16, DType::kFloat16, false}, {DType::kInt32, DType::kInt64, true},       {DType::kInt32, DType::kFloat, false},
+      {DType::kInt32, DType::kDouble, true},   {DType::kInt64, DType::kDouble, false},     {DType::kInt64, DType::kInt32, false},
+      {DType::kUInt32, DType::kInt64, true},   {DType::kUInt64, DType::kInt64, false},     {DType::kFloat16, DType::kFloat, true},
       {DType::kBFloat16, DType::kFloat, true}, {DType::kFloat16, DType::kBFloat16, false}, {DType::kBFloat16, DType::kFloat16, false},
-      {DType::kFloat, DType::kFloat16, false}, {DType::kFloat, DType::kDouble, true},   {DType::kDouble, DType::kFloat, false},
+      {DType::kFloat, DType::kFloat16, false}, {DType::kFloat, DType::kDouble, true},      {DType::kDouble, DType::kFloat, false},
       {DType::kFloat, DType::kInt64, false},   {DType::kFloat, DType::kComplex64, false},
   };
   for (const Case& c : cases) {
@@ -253,7 +254,8 @@ TEST(PassesCastOfCast, ExactlyTheHoldingPairs) {
   %a = Cast(x = %h) {{dst_type = {2}}} : {1}[4]
   %b = Cast(x = %a) {{dst_type = {3}}} : {0}[4]
   %NetOutput = NetOutput(input0 = %b)
-)", ir::info(c.from).text, ir::info(c.middle).text, static_cast<int>(c.middle), static_cast<int>(c.from));
+)",
+                                  ir::info(c.from).text, ir::info(c.middle).text, static_cast<int>(c.middle), static_cast<int>(c.from));
     ir::Module module = parsed(wrap(text));
     EXPECT_EQ(cast_of_cast(module), c.holds) << text;
     const ir::Graph& g = module.root();
@@ -405,9 +407,9 @@ TEST(PassesReshapeOfReshape, TransposesComposeAndVanish) {
   %q = Const() {value = i64[3] [2, 0, 1]} : i64[3]
   %id = Const() {value = i64[3] [0, 1, -1]} : i64[3]
   %a = Transpose(x = %x, perm = %p) : f32[3, 4, 2]
-  %b = Transpose(x = %x, perm = %b.perm) : f32[4, 2, 3]
   %y = Relu(x = %x) : f32[2, 3, 4]
   %b.perm = Const() {value = i64[3] [2, 0, 1]} : i64[3]
+  %b = Transpose(x = %x, perm = %b.perm) : f32[4, 2, 3]
   %NetOutput = NetOutput(input0 = %b, input1 = %y)
 )");
 }
@@ -522,7 +524,15 @@ TEST(PassesPipeline, LargeGraphsStayCheap) {
   ir::Graph& g = module.root();
   const ir::Output f32{"y", {ir::DType::kFloat, {4}}, ir::Format::kND, false, {}};
   const auto add = [&](std::string type, std::vector<ir::Input> inputs, ir::Attrs attrs, bool has_output) {
-    return g.add({type, type, std::move(inputs), has_output ? std::vector<ir::Output>{f32} : std::vector<ir::Output>{}, {}, std::move(attrs), {}, nullptr, false});
+    return g.add({type,
+                  type,
+                  std::move(inputs),
+                  has_output ? std::vector<ir::Output>{f32} : std::vector<ir::Output>{},
+                  {},
+                  std::move(attrs),
+                  {},
+                  nullptr,
+                  false});
   };
   const ir::NodeId x = add("Data", {}, {{"index", std::int64_t{0}}}, true);
   ir::NodeId last = x;
