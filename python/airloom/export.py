@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,6 +38,7 @@ def dynamo_export(
     dynamic: bool = False,
     config: CompilerConfig | None = None,
     dynamic_shapes: Any = None,
+    verify: bool = False,
     **kwargs: object,
 ) -> ExportResult:
     """Export `model` to an offline graph.
@@ -50,6 +52,7 @@ def dynamo_export(
         dynamic: Make every dimension symbolic that can be.
         config: Settings.
         dynamic_shapes: torch.export's own form; wins over `dynamic`.
+        verify: Run the written file and compare it with the model, as airloom.verify does; the table is logged.
         **kwargs: Named sample inputs for model.forward.
 
     Returns:
@@ -57,6 +60,8 @@ def dynamo_export(
 
     Raises:
         ArgumentError, ArtifactError, CaptureError, ConfigError, UnsupportedOperators: nothing is written then.
+        MismatchError: With `verify`, the file computes something else than the model; it stays for inspection.
+        RunError: With `verify`, the file is written but cannot be run here.
     """
     if config is None:
         config = CompilerConfig()
@@ -82,10 +87,13 @@ def dynamo_export(
     except BaseException:
         _remove_empty(made)
         raise
+    timings = {**program.timings, **written["timings"]}
+    if verify:
+        timings["verify"] = _verify(model, args, kwargs, written["air"], dynamic, dynamic_shapes)
     report = Report(
         nodes=written["nodes"],
         op_counts=dict(written["op_counts"]),
-        timings={**program.timings, **written["timings"]},
+        timings=timings,
         weight_bytes=written["weight_bytes"],
         warnings=[*target.warnings, *program.warnings, *written["warnings"]],
     )
@@ -96,6 +104,25 @@ def dynamo_export(
     )
     _LOG.info("%s", atc_command(result, relative=not target.path.is_absolute()))
     return result
+
+
+def _verify(
+    model: torch.nn.Module,
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    air: str,
+    dynamic: bool,
+    dynamic_shapes: Any,
+) -> float:
+    """Compare the file with the model; return the seconds it took."""
+    from airloom.verify import verify as compare
+
+    start = time.perf_counter()
+    report = compare(
+        model, args, kwargs, air=air, dynamic=dynamic, dynamic_shapes=dynamic_shapes, raise_on_mismatch=True
+    )
+    _LOG.info("%s", report)
+    return time.perf_counter() - start
 
 
 def unsupported(

@@ -1,4 +1,4 @@
-"""Runs a `.air` file on the CPU: load once, call many times with torch tensors or numpy arrays. Works without PyTorch."""
+"""Runs `.air` files on the CPU, with torch tensors or numpy arrays. Works without PyTorch."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Session:
         """Run the graph.
 
         Args:
-            *args: Inputs in the order of `inputs`: torch tensors, numpy arrays, or numbers where the graph takes a scalar.
+            *args: Inputs in the order of `inputs`: tensors, arrays, or numbers where the graph takes a scalar.
             **kwargs: Inputs by name.
 
         Returns:
@@ -146,7 +146,7 @@ def load(
         precision: "exact" widens float16 and bfloat16 graphs to float32; "file" lets the processor compute in the file's
             own types where it has them.
         threads: How many; 0 for as many as the machine has.
-        working_dir: Where relative paths of external weights start; the file's own folder and its parent are tried too.
+        working_dir: Where relative paths of external weights start; the folder of the file and its parent come next.
         profile: Measure the time of each node.
         reference: Compute every node in the exact evaluator: slow, for comparison.
         watch: Names of nodes whose outputs become further outputs "<node>:<number>"; unknown names are passed over.
@@ -217,7 +217,9 @@ def _view(port: Port, value: object) -> tuple[tuple[int, str, tuple[int, ...], i
     if _RAW.get(port.dtype) == name:
         name = port.dtype
     if not array.dtype.isnative or (array.dtype.kind not in "biufc" and name not in _RAW):
-        raise ArgumentError(f"elements of type {array.dtype} cannot be used", port.name, f"the graph takes {port.dtype}")
+        raise ArgumentError(
+            f"elements of type {array.dtype} cannot be used", port.name, f"the graph takes {port.dtype}"
+        )
     shape = array.shape  # ascontiguousarray makes a scalar one-dimensional
     array = np.ascontiguousarray(array)
     return (array.ctypes.data, name, shape, array.nbytes), array
@@ -225,7 +227,11 @@ def _view(port: Port, value: object) -> tuple[tuple[int, str, tuple[int, ...], i
 
 def _number(port: Port, value: float) -> object:
     kind = np.dtype(_RAW.get(port.dtype, port.dtype)).kind
-    fits = port.dtype not in _RAW and (kind in "fc" or not isinstance(value, float)) and (kind == "b") == (value is True or value is False)
+    fits = (
+        port.dtype not in _RAW
+        and (kind in "fc" or not isinstance(value, float))
+        and (kind == "b") == (value is True or value is False)
+    )
     if not fits:
         raise ArgumentError(f"the number {value} is not a {port.dtype}", port.name, "pass a tensor or an array")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import os
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch.utils import _pytree as pytree
 
-from airloom import _core, capture, labels, runtime, sources
+from airloom import _core, labels, runtime, sources
+from airloom.capture import _check_model, _Tracer
 from airloom.errors import AirloomError, ArgumentError, MismatchError
 from airloom.walk import Walker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch.export import ExportedProgram
 
@@ -175,9 +177,9 @@ def verify(
         ArtifactError, RunError: The file cannot be loaded or run.
         MismatchError: With raise_on_mismatch, the file computes something else; `report` is in it.
     """
-    check = _Check(model, tuple(args), dict(kwargs or {}), os.fspath(air), precision, working_dir)
-    check.shapes = (dynamic, dynamic_shapes)
-    report = check.run()
+    loaded = runtime.load(air, precision, working_dir=working_dir)
+    reload = functools.partial(runtime.load, air, precision, working_dir=working_dir)
+    report = _Check(model, tuple(args), dict(kwargs or {}), dynamic, dynamic_shapes, loaded, reload).run()
     if raise_on_mismatch and not report.ok:
         bad = [row.output for row in report.rows if not row.ok]
         raise MismatchError(
@@ -210,8 +212,9 @@ def compare(expected: torch.Tensor, actual: torch.Tensor, allowed: Tolerance) ->
         differs = expected != actual
         if not differs.any():
             return Difference(0.0, 0.0, True)
-        gap = max(abs(int(a) - int(e)) for e, a in zip(expected[differs].tolist(), actual[differs].tolist(), strict=True))
-        return Difference(float(gap), math.nan, False, f"{int(differs.sum())} of {differs.numel()} elements")
+        pairs = zip(expected[differs].tolist(), actual[differs].tolist(), strict=True)
+        farthest = max(abs(int(a) - int(e)) for e, a in pairs)
+        return Difference(float(farthest), math.nan, False, f"{int(differs.sum())} of {differs.numel()} elements")
     if expected.is_complex():
         expected, actual = (torch.view_as_real(t.to(torch.complex128).resolve_conj()) for t in (expected, actual))
     e, a = expected.double().flatten(), actual.double().flatten()
@@ -226,8 +229,8 @@ def compare(expected: torch.Tensor, actual: torch.Tensor, allowed: Tolerance) ->
     largest = float(finite.abs().max()) if finite.numel() else 0.0
     gap = (e - a).abs()
     ok = bool((gap <= allowed.relative * e.abs() + allowed.scaled * largest + allowed.least).all())
-    relative = (gap / e.abs()).max() if bool((e != 0).all()) else (gap[e != 0] / e[e != 0].abs()).max() if bool((e != 0).any()) else torch.tensor(math.inf)
-    return Difference(float(gap.max()), float(relative), ok)
+    relative = gap / e.abs()  # infinite where 0 is expected: gap is not 0 here
+    return Difference(float(gap.max()), float(relative.max()), ok)
 
 
 def compare_moments(expected: torch.Tensor, actual: torch.Tensor) -> Difference:
@@ -253,6 +256,7 @@ class _Case(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     expected: list[tuple[str, torch.Tensor]]
+    numbers: set[str]  # outputs that are numbers in Python: the file may hold them in another type
 
 
 class _Check:
@@ -263,52 +267,46 @@ class _Check:
         model: torch.nn.Module,
         args: tuple[object, ...],
         kwargs: dict[str, object],
-        air: str,
-        precision: str,
-        working_dir: str | os.PathLike[str],
+        dynamic: bool,
+        dynamic_shapes: Any,
+        session: runtime.Session,
+        reload: Callable[..., runtime.Session],
     ) -> None:
-        capture_module()._check_model(model)
+        _check_model(model)
         labels.register_containers((args, kwargs))
         self._model = model
         self._args = args
         self._kwargs = kwargs
-        self._air = air
-        self._precision = precision
-        self._working_dir = working_dir
-        self.shapes: tuple[bool, Any] = (False, None)
+        self._session = session
+        self._reload = reload
+        self._symbolic = dynamic or dynamic_shapes is not None
         self._notes: list[str] = []
         self._types = [t.dtype for t in (*model.parameters(), *model.buffers())]
         self._types += [t.dtype for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
-        self._tracer = capture_module()._Tracer(model, args, kwargs, *self.shapes, None)
+        self._tracer = _Tracer(model, args, kwargs, dynamic, dynamic_shapes, None)
         self._traced: ExportedProgram | None = None
         self._flat: ExportedProgram | None = None
 
     def run(self) -> VerifyReport:
         """Compare all cases; look for the cause of the first mismatch."""
-        dynamic, shapes = self.shapes
-        self._tracer = capture_module()._Tracer(self._model, self._args, self._kwargs, dynamic, shapes, None)
-        session = self._load(())
         rows: list[Row] = []
         random: list[str] = []
         divergence: Divergence | None = None
         for case in self._cases():
-            found = self._compare(session, case)
+            found = self._compare(case)
             if not all(row.ok for row in found):
                 random, touched = self._random()
-                found = self._compare(session, case, touched)
+                found = self._compare(case, touched)
                 if divergence is None and not all(row.ok for row in found):
                     divergence = self._first_divergence(case)
             rows += found
         return VerifyReport(rows, random, divergence, self._notes)
 
-    def _load(self, watch: Sequence[str]) -> runtime.Session:
-        return runtime.load(self._air, self._precision, working_dir=self._working_dir, watch=watch)
-
     # -- inputs
 
     def _cases(self) -> Iterator[_Case]:
         yield self._case("sample", self._args, self._kwargs)
-        if not any(value not in (None, False) for value in self.shapes):
+        if not self._symbolic:
             return
         other = self._other_sizes()
         if other is None:
@@ -329,8 +327,9 @@ class _Check:
         labels.register_containers(value)
         leaves, spec = pytree.tree_flatten(value)
         names = labels.output_labels(spec)
-        expected = [(n, _tensor(leaf)) for n, leaf in zip(names, leaves, strict=True) if not isinstance(leaf, (str, type(None)))]
-        return _Case(name, args, kwargs, expected)
+        pairs = [(n, v) for n, v in zip(names, leaves, strict=True) if not isinstance(v, (str, type(None)))]
+        expected = [(n, v.detach() if isinstance(v, torch.Tensor) else torch.tensor(v)) for n, v in pairs]
+        return _Case(name, args, kwargs, expected, {n for n, v in pairs if not isinstance(v, torch.Tensor)})
 
     def _other_sizes(self) -> _Case | None:
         program = self._program()
@@ -342,13 +341,13 @@ class _Check:
         now = _sample_sizes(leaves, traced)
         if not now:
             return None
-        checked = program.module()
+        checked: Any = program.module()
         for step in _STEPS:
             sizes = {}
             for symbol, size in now.items():
                 bounds = program.range_constraints.get(symbol)
                 low, high = (int(max(bounds.lower, 1)), bounds.upper) if bounds is not None else (1, math.inf)
-                size = step(size)
+                size = step(size)  # type: ignore[no-untyped-call]
                 sizes[symbol] = max(low, int(min(size, high)) if high < 2**31 else size)
             if sizes == now:
                 continue
@@ -381,7 +380,7 @@ class _Check:
             if value is None and port.state:
                 value = state.get(port.name)
             if value is None:
-                raise ArgumentError(f"the file takes an input {port.name}, which the sample inputs lack", self._air, "")
+                raise ArgumentError(f"the file takes an input {port.name}, which the sample inputs lack", "", "")
             feed[port.name] = _own(value)
         return feed
 
@@ -390,27 +389,24 @@ class _Check:
         values = session(**self._feed(session, case))
         return [value if isinstance(value, torch.Tensor) else torch.from_numpy(value) for value in values]
 
-    def _compare(self, session: runtime.Session, case: _Case, touched: Sequence[int] = ()) -> list[Row]:
-        actual = self._run(session, case)
+    def _compare(self, case: _Case, touched: Sequence[int] = ()) -> list[Row]:
+        actual = self._run(self._session, case)
         if len(actual) != len(case.expected):
             raise ArgumentError(
-                f"the file has {len(actual)} outputs, the model returns {len(case.expected)}", self._air, "was it exported from this model?"
+                f"the file has {len(actual)} outputs, the model returns {len(case.expected)}",
+                "",
+                "was it exported from this model?",
             )
         rows = []
         for place, ((name, want), got) in enumerate(zip(case.expected, actual, strict=True)):
             if place in touched:
                 found = compare_moments(want, got)
             else:
-                if want.dim() == 0 and name in self._numbers(case):
+                if name in case.numbers:
                     want = want.to(got.dtype)
                 found = compare(want, got, tolerance(want.dtype, self._types))
             rows.append(Row(case.name, name, _name(want.dtype), tuple(want.shape), *found))
         return rows
-
-    @staticmethod
-    def _numbers(case: _Case) -> set[str]:
-        """Outputs that are numbers in Python: the file may hold them in another type."""
-        return {name for name, value in case.expected if getattr(value, "is_number", False)}
 
     # -- the graph
 
@@ -432,18 +428,20 @@ class _Check:
         tainted: set[torch.fx.Node] = set()
         named = []
         for node in program.graph.nodes:
-            drawn = isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
+            drawn = (
+                isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
+            )
             if drawn:
                 named.append(f"{node.name}: {node.target}")
             if drawn or any(source in tainted for source in node.all_input_nodes):
                 tainted.add(node)
-        wanted = {spec.arg.name: None for spec in program.graph_signature.output_specs if hasattr(spec.arg, "name")}
-        del wanted
         output = next(node for node in program.graph.nodes if node.op == "output")
         user = [
             arg
             for arg, spec in zip(output.args[0], program.graph_signature.output_specs, strict=True)
-            if spec.kind is torch.export.graph_signature.OutputKind.USER_OUTPUT and arg is not None and not isinstance(arg, str)
+            if spec.kind is torch.export.graph_signature.OutputKind.USER_OUTPUT
+            and arg is not None
+            and not isinstance(arg, str)
         ]
         return named, [place for place, arg in enumerate(user) if arg in tainted]
 
@@ -455,7 +453,7 @@ class _Check:
                 value = node.meta.get("val")
                 names += [f"{node.name}.{i}" for i in range(len(value))] if isinstance(value, (tuple, list)) else []
                 names.append(node.name)
-        session = self._load(names)
+        session = self._reload(watch=names)
         try:
             values = self._run(session, case)
         except AirloomError as error:
@@ -467,9 +465,9 @@ class _Check:
         try:
             with torch.no_grad():
                 search.run(*_arguments(program, leaves))
-        except _Found as found:
-            return found.args[0]  # type: ignore[no-any-return]
-        return None
+        except _Found:
+            pass  # the search is over
+        return search.found
 
 
 class _Found(Exception):  # noqa: N818 (ends the search)
@@ -483,10 +481,11 @@ class _Search(torch.fx.Interpreter):
         super().__init__(program.graph_module)
         self._seen = seen
         self._types = types
+        self.found: Divergence | None = None
 
     def run_node(self, n: torch.fx.Node) -> Any:
         """Run, then compare."""
-        value = super().run_node(n)  # type: ignore[no-untyped-call]
+        value = super().run_node(n)
         if n.op != "call_function":
             return value
         if isinstance(value, torch.Tensor):
@@ -507,16 +506,15 @@ class _Search(torch.fx.Interpreter):
                 continue
             found = compare(expected, actual, tolerance(expected.dtype, self._types))
             if not found.ok:
-                raise _Found(
-                    Divergence(
-                        node.name,
-                        str(node.target),
-                        Walker._module_path(node.meta.get("nn_module_stack") or {}),
-                        sources.from_stack_trace(node.meta.get("stack_trace")),
-                        found.max_abs,
-                        found.max_rel,
-                    )
+                self.found = Divergence(
+                    node.name,
+                    str(node.target),
+                    Walker._module_path(node.meta.get("nn_module_stack") or {}),
+                    sources.from_stack_trace(node.meta.get("stack_trace")),
+                    found.max_abs,
+                    found.max_rel,
                 )
+                raise _Found
 
 
 def _arguments(program: ExportedProgram, leaves: list[Any]) -> list[Any]:
@@ -586,20 +584,5 @@ def _own(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
-def _tensor(leaf: Any) -> torch.Tensor:
-    if isinstance(leaf, torch.Tensor):
-        return leaf.detach()
-    out = torch.tensor(leaf)
-    out.is_number = True  # type: ignore[attr-defined]
-    return out
-
-
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def capture_module() -> Any:
-    """Return the module behind the function of the same name."""
-    import importlib
-
-    return importlib.import_module("airloom.capture")

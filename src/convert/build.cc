@@ -10,8 +10,6 @@ namespace airloom::convert {
 
 namespace {
 
-const Ints kScalarShape;
-
 /// Node names hold only characters that ATC's options do not split at.
 std::string safe_name(std::string_view text) {
   std::string out(text);
@@ -183,24 +181,19 @@ ir::TensorRef Build::const_value(Value v) const { return v.index == 0 ? ir::cons
 
 Value Build::constant(ir::Tensor tensor) { return context_.constant(std::move(tensor), node_.name + ".const"); }
 
-Value Build::scalar(const Scalar& value, DType dtype) {
-  if (value.is_symbolic() && !value.expr().is_const()) return cast(size(value.expr()), dtype);
-  if (value.is_floating() || ir::is_floating(dtype) || ir::is_complex(dtype)) {
-    const double v = value.to_double();
-    if (!ir::is_floating(dtype) && !ir::is_complex(dtype) && dtype != DType::kBool) {
-      const std::int64_t i = value.to_int();
-      return constant(ir::Tensor::from_ints(dtype, kScalarShape, {&i, 1}));
-    }
-    return constant(ir::Tensor::from_floats(dtype, kScalarShape, {&v, 1}));
-  }
-  const std::int64_t i = dtype == DType::kBool ? (value.to_int() != 0 ? 1 : 0) : value.to_int();
-  return constant(ir::Tensor::from_ints(dtype, kScalarShape, {&i, 1}));
-}
+Value Build::scalar(const Scalar& value, DType dtype) { return full(value, dtype, {}); }
 
 Value Build::full(const Scalar& value, DType dtype, const Shape& shape) {
-  const Value element = scalar(value, dtype);
-  if (shape.empty()) return element;
-  return op<ge::Fill>({dtype, shape}, {sizes(shape), element});
+  const bool one = std::all_of(shape.begin(), shape.end(), [](const Expr& dim) { return dim == Expr(1); });
+  if (!one) return op<ge::Fill>({dtype, shape}, {sizes(shape), scalar(value, dtype)});
+  if (value.is_symbolic() && !value.expr().is_const()) return reshape(cast(size(value.expr()), dtype), shape);
+  const Ints dims(shape.size(), 1);
+  if (ir::is_floating(dtype) || ir::is_complex(dtype)) {
+    const double v = value.to_double();
+    return constant(ir::Tensor::from_floats(dtype, dims, {&v, 1}));
+  }
+  const std::int64_t i = dtype == DType::kBool ? static_cast<std::int64_t>(value.to_double() != 0) : value.to_int();
+  return constant(ir::Tensor::from_ints(dtype, dims, {&i, 1}));
 }
 
 Value Build::ints(std::span<const std::int64_t> values, DType dtype) {

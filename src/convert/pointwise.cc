@@ -11,7 +11,7 @@ Value add(Build& b, Term self, Term other, Scalar alpha) {
   const DType dtype = b.out().dtype;
   const Value x = b.value(self, dtype);
   if (alpha.equals(1)) return b.op<ge::Add>(b.out(), {x, b.value(other, dtype)});
-  return b.op<ge::AxpyV2>(b.out(), {x, b.value(other, dtype), b.reshape(b.scalar(alpha, dtype), {Expr(1)})});
+  return b.op<ge::AxpyV2>(b.out(), {x, b.value(other, dtype), b.full(alpha, dtype, {Expr(1)})});
 }
 
 Scalar negated(const Scalar& alpha) {

@@ -24,7 +24,7 @@ constexpr const char* kX = R"({"name":"x","kind":"user","label":"x","dtype":"flo
 
 TEST(Convert, ListsEveryUnsupportedOperatorOnce) {
   const std::string nodes =
-      R"({"name":"a","target":"aten.nope.default","args":[{"v":"x"}],"outputs":[{"dtype":"float32","shape":["s0",3]}],"module":"enc.0","source":"m.py:3: nope(x)"},
+      R"({"name":"a","target":"aten.nope.default","args":[{"v":"x"}],"outputs":[{"dtype":"float32","shape":["s0",3]}],"module":"enc.0","source":"m.py:3: nope x"},
          {"name":"b","target":"aten.relu.default","args":[{"v":"a"}],"outputs":[{"dtype":"float32","shape":["s0",3]}]},
          {"name":"c","target":"aten.nope.default","args":[{"v":"b"}],"outputs":[{"dtype":"float32","shape":["s0",3]}]},
          {"name":"d","target":"aten.gone.default","args":[{"v":"c"}],"outputs":[{"dtype":"float32","shape":["s0",3]}]})";
@@ -33,7 +33,7 @@ TEST(Convert, ListsEveryUnsupportedOperatorOnce) {
   EXPECT_EQ(out.unsupported[0].target, "aten.nope.default");
   EXPECT_EQ(out.unsupported[0].count, 2);
   EXPECT_EQ(out.unsupported[0].module, "enc.0");
-  EXPECT_EQ(out.unsupported[0].source, "m.py:3: nope(x)");
+  EXPECT_EQ(out.unsupported[0].source, "m.py:3: nope x");
   EXPECT_EQ(out.unsupported[1].target, "aten.gone.default");
 }
 
