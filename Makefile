@@ -21,7 +21,7 @@ demo: build ## export a real sentence encoder, static and dynamic, and show what
 
 test: build ## C++ tests (ctest), then Python tests (pytest)
 	@ctest --test-dir build --output-on-failure --parallel $(JOBS)
-	@$(PYTHON_BIN) -m pytest
+	@OMP_NUM_THREADS=1 $(PYTHON_BIN) -m pytest --numprocesses $(JOBS)
 
 test-all: test ## make test, then the C++ tests again without Python and under sanitizers
 	@scripts/check_builds.sh

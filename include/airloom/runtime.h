@@ -27,25 +27,27 @@ enum class Precision : std::uint8_t {
 /// This process's place among the ranks that run one model together; used by graphs with collectives only.
 struct World {
   int rank = 0;
-  int size = 0;                  // 0: not one of several ranks; then a graph with collectives does not load
-  std::string store;             // a folder that all ranks of the machine see, empty at the start of a run: they meet there. Not needed by groups of one
-  double timeout_seconds = 60;   // how long to wait for another rank, when meeting and in each collective
-  /// World ranks by group name, in group order; goes before the comm_group lists of model_relation_config.json in the .air's folder. Other groups are the world.
+  int size = 0;  // 0: not one of several ranks; then a graph with collectives does not load
+  /// A folder that all ranks of the machine see, empty at the start of a run: they meet there. Not needed by groups of one.
+  std::string store;
+  double timeout_seconds = 60;  // how long to wait for another rank, when meeting and in each collective
+  /// World ranks by group name, in group order; goes before the comm_group lists of model_relation_config.json in the .air's folder.
+  /// Other groups are the world.
   std::map<std::string, std::vector<std::int64_t>> groups;
 };
 
-/// Where this process was placed by its launcher: AIRLOOM_STORE (the folder) and AIRLOOM_RANK/AIRLOOM_WORLD_SIZE, OMPI_COMM_WORLD_RANK/_SIZE or
-/// PMI_RANK/_SIZE. Size 0 when AIRLOOM_STORE is not set. Errors: kInvalidArgument.
+/// Where this process was placed by its launcher: AIRLOOM_STORE (the folder) and AIRLOOM_RANK/AIRLOOM_WORLD_SIZE,
+/// OMPI_COMM_WORLD_RANK/_SIZE or PMI_RANK/_SIZE. Size 0 when AIRLOOM_STORE is not set. Errors: kInvalidArgument.
 Result<World> world_from_environment();
 
 struct Options {
   Precision precision = Precision::kExact;
-  int threads = 0;                 // 0: as many as the machine has
-  std::string working_dir = ".";   // FileConstant.file_path is relative to it; the .air's parent folder and folder are tried after it
-  std::string directory;           // folder of the .air for from_module(): `location` is relative to it
-  bool profile = false;            // collect times by node
-  bool reference = false;          // every operator in the exact evaluator: slow, for comparison
-  World world;                     // other ranks; a session that talks to some makes the process ignore SIGPIPE (unless it has a handler)
+  int threads = 0;                // 0: as many as the machine has
+  std::string working_dir = ".";  // FileConstant.file_path is relative to it; the .air's parent folder and folder are tried after it
+  std::string directory;          // folder of the .air for from_module(): `location` is relative to it
+  bool profile = false;           // collect times by node
+  bool reference = false;         // every operator in the exact evaluator: slow, for comparison
+  World world;                    // other ranks; a session that talks to some makes the process ignore SIGPIPE (unless it has a handler)
 };
 
 /// One graph input or output. A dimension of -1 is dynamic; shape is empty for unknown rank too, then `unknown_rank` is set.
@@ -83,7 +85,8 @@ class Session {
  public:
   /// Reads and checks the file; every unsupported operator, attribute and element type is listed in one error.
   /// With collectives it returns when all ranks of this rank's groups have come.
-  /// Errors: kIo/kNotFound (the file or a weight file), kParse, kUnsupported, kInvalidGraph, kInvalidArgument (the world), kRuntime (a rank does not come).
+  /// Errors: kIo/kNotFound (the file or a weight file), kParse, kUnsupported, kInvalidGraph, kInvalidArgument (the world),
+  /// kRuntime (a rank does not come).
   static Result<Session> load(const std::string& path, const Options& options = {});
   static Result<Session> from_module(ir::Module module, const Options& options = {});
 

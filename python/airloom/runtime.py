@@ -143,7 +143,7 @@ def load(
 
     Args:
         path: The file.
-        precision: "exact" widens float16 and bfloat16 graphs to float32; "file" lets the processor compute in the file's
+        precision: "exact" widens float16 and bfloat16 to float32; "file" lets the processor compute in the file's
             own types where it has them.
         threads: How many; 0 for as many as the machine has.
         working_dir: Where relative paths of external weights start; the folder of the file and its parent come next.

@@ -428,9 +428,7 @@ class _Check:
         tainted: set[torch.fx.Node] = set()
         named = []
         for node in program.graph.nodes:
-            drawn = (
-                isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
-            )
+            drawn = _draws(node)
             if drawn:
                 named.append(f"{node.name}: {node.target}")
             if drawn or any(source in tainted for source in node.all_input_nodes):
@@ -497,7 +495,7 @@ class _Search(torch.fx.Interpreter):
         return value
 
     def _check(self, node: torch.fx.Node, expected: torch.Tensor, names: tuple[str, ...]) -> None:
-        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+        if _draws(node):
             return
         for name in names:
             actual = self._seen.get(name)
@@ -515,6 +513,20 @@ class _Search(torch.fx.Interpreter):
                     found.max_rel,
                 )
                 raise _Found
+
+
+def _draws(node: torch.fx.Node) -> bool:
+    """Whether the node's result depends on random numbers: a dropout that is switched off draws none."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags:
+        return False
+    for place, argument in enumerate(target._schema.arguments):
+        value = node.args[place] if place < len(node.args) else node.kwargs.get(argument.name, argument.default_value)
+        if argument.name in ("dropout_p", "p") and value == 0 and "bernoulli" not in str(target):
+            return False
+        if argument.name in ("train", "training") and value is False:
+            return False
+    return True
 
 
 def _arguments(program: ExportedProgram, leaves: list[Any]) -> list[Any]:

@@ -23,7 +23,7 @@ using Sink = std::function<Status(const void* data, std::size_t size)>;
 /// Size in bytes that write() will produce.
 Result<std::int64_t> byte_size(const ir::Module& module);
 
-/// Streams the ModelDef in GE's canonical form (air_contract §8). Constant bytes go from the tensors' memory to the sink without a copy of the
+/// Streams the ModelDef in GE's canonical form. Constant bytes go from the tensors' memory to the sink without a copy of the
 /// whole. Deterministic. Fails with kTooLarge beyond 2^31-1 bytes, before the first byte is written.
 Status write(const ir::Module& module, const Sink& sink);
 
@@ -49,13 +49,13 @@ class AtomicFile {
   std::vector<char> buffer_;
 };
 
-/// dynamo.pbtxt (product.md): one node block per node; weights are not dumped.
+/// dynamo.pbtxt: one node block per node; weights are not dumped.
 Status write_pbtxt(const ir::Module& module, const Sink& sink);
 
 /// One rule of the checklist or of a prototype that a file breaks.
 struct Violation {
-  std::string rule;     // stable id, e.g. "input-index-permutation", "unknown-op-type", "const-byte-size"
-  std::string node;     // empty for the whole file
+  std::string rule;  // stable id, e.g. "input-index-permutation", "unknown-op-type", "const-byte-size"
+  std::string node;  // empty for the whole file
   std::string message;
 };
 
@@ -65,12 +65,14 @@ struct Violation {
 /// with its text in the descriptor attribute "layout".
 ///
 /// What a loader would take differently, or the reader had to repair, goes to `notes` as violations:
-///   lossy: duplicate-node-name, duplicate-graph-name, unknown-input-source, bad-index, missing-input-desc, const-byte-size, unsupported-attr,
-///     unknown-dtype; without `notes` these are an error (kInvalidGraph, or kUnsupported for unsupported-attr and unknown-dtype);
+///   lossy: duplicate-node-name, duplicate-graph-name, unknown-input-source, bad-index, missing-input-desc, const-byte-size,
+///     unsupported-attr, unknown-dtype; without `notes` these are an error (kInvalidGraph, or kUnsupported for unsupported-attr and
+///     unknown-dtype);
 ///   repaired or ignored: list-val-type, empty-attr, unknown-layout, name-map-size, missing-name, data-desc, input-desc-mismatch,
 ///     attr-groups, graph-attr, bad-shape.
 Result<ir::Module> read(const std::string& path, std::vector<Violation>* notes = nullptr);
-Result<ir::Module> read_bytes(const void* data, std::size_t size, std::shared_ptr<const void> owner, std::vector<Violation>* notes = nullptr);
+Result<ir::Module> read_bytes(const void* data, std::size_t size, std::shared_ptr<const void> owner,
+                              std::vector<Violation>* notes = nullptr);
 
 /// What validate() and validate_file() look at: the ids that Violation::rule holds, by theme. Stable between versions.
 struct Rule {
@@ -80,10 +82,11 @@ struct Rule {
 std::span<const Rule> rules();
 
 struct ValidateOptions {
-  std::string directory;      // folder of the .air: `location` is relative to it
-  std::string working_dir;    // where FileConstant.file_path is resolved from (ATC's cwd); when a file is not there, `directory`'s parent, then `directory`, are tried
+  std::string directory;    // folder of the .air: `location` is relative to it
+  std::string working_dir;  // where FileConstant.file_path is resolved from (ATC's cwd); when a file is not there, `directory`'s parent,
+                            // then `directory`, are tried
 };
-/// Every violation of air_contract's checklist and of the operator prototypes, in node order.
+/// Every violation of rules(), which hold the operator prototypes too, in node order.
 std::vector<Violation> validate(const ir::Module& module, const ValidateOptions& options);
 /// Reads and validates; what the reader had to drop or repair (duplicate names, val_type 0 lists, unknown layouts) is reported too.
 Result<std::vector<Violation>> validate_file(const std::string& path, const std::string& working_dir = ".");

@@ -324,7 +324,6 @@ namespace {
 using detail::pb::AttrDef;
 using detail::pb::GraphDef;
 using detail::pb::ModelDef;
-using detail::pb::NamedAttrs;
 using detail::pb::OpDef;
 using detail::pb::TensorDef;
 using detail::pb::TensorDescriptor;

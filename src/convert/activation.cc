@@ -20,7 +20,9 @@ Value gelu(Build& b, Value self, std::string approximate) { return b.op<ge::Gelu
 Value silu(Build& b, Value self) { return b.op<ge::Swish>(b.out(), {self}); }
 
 // aten::leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor
-Value leaky_relu(Build& b, Value self, Scalar negative_slope) { return b.op<ge::LeakyRelu>(b.out(), {self}, {.negative_slope = negative_slope.to_double()}); }
+Value leaky_relu(Build& b, Value self, Scalar negative_slope) {
+  return b.op<ge::LeakyRelu>(b.out(), {self}, {.negative_slope = negative_slope.to_double()});
+}
 
 // aten::elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor
 Value elu(Build& b, Value self, Scalar alpha, Scalar scale, Scalar input_scale) {
@@ -69,7 +71,8 @@ Value prelu(Build& b, Value self, Value weight) {
 Value glu(Build& b, Value self, std::int64_t dim) {
   const std::int64_t axis = b.dim_index(dim, b.rank(self));
   const Expr half = b.out().shape[static_cast<std::size_t>(axis)];
-  const std::vector<Value> parts = b.ops<ge::Split>({b.out(), b.out()}, {b.constant(ir::Tensor::from_ints(DType::kInt32, {}, {&axis, 1})), self}, {.num_split = 2});
+  const std::vector<Value> parts =
+      b.ops<ge::Split>({b.out(), b.out()}, {b.constant(ir::Tensor::from_ints(DType::kInt32, {}, {&axis, 1})), self}, {.num_split = 2});
   return b.op<ge::Mul>(b.out(), {parts[0], b.op<ge::Sigmoid>(b.out(), {parts[1]})});
 }
 
@@ -79,7 +82,8 @@ std::vector<Value> log_sigmoid_forward(Build& b, Value self) {
   return {b.op<ge::LogSigmoid>(b.out(), {self}), b.full(0, b.out(1).dtype, b.out(1).shape)};
 }
 
-// aten::rrelu_with_noise_functional(Tensor self, Tensor noise, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False, Generator? generator=None) -> (Tensor, Tensor noise_out)
+// aten::rrelu_with_noise_functional(Tensor self, Tensor noise, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False,
+// Generator? generator=None) -> (Tensor, Tensor noise_out)
 std::vector<Value> rrelu(Build& b, Value self, Value noise, Scalar lower, Scalar upper, bool training, Ignored) {
   if (training) throw Unsupported("rrelu draws random slopes in training mode: call model.eval()");
   return {b.op<ge::LeakyRelu>(b.out(), {self}, {.negative_slope = (lower.to_double() + upper.to_double()) / 2}), b.identity(noise)};

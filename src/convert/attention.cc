@@ -32,7 +32,8 @@ Value causal_mask(Build& b, const Expr& length, const Expr& source) {
 /// Rows whose mask hides everything give zeros in torch, not NaN.
 Value zero_masked_rows(Build& b, Value probabilities, Value float_mask) {
   const DType dtype = b.dtype(float_mask);
-  const Value hidden = b.op<ge::Equal>(b.type(float_mask).with(DType::kBool), {float_mask, b.scalar(-std::numeric_limits<double>::infinity(), dtype)});
+  const Value hidden =
+      b.op<ge::Equal>(b.type(float_mask).with(DType::kBool), {float_mask, b.scalar(-std::numeric_limits<double>::infinity(), dtype)});
   Shape kept = b.shape(float_mask);
   kept.back() = Expr(1);
   const Value rows = b.op<ge::ReduceAll>({DType::kBool, kept, false}, {hidden, b.ints({b.rank(float_mask) - 1})}, {.keep_dims = true});
@@ -48,9 +49,10 @@ double lowest(DType dtype) {
   }
 }
 
-// aten::scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0.0, bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor
-Value scaled_dot_product_attention(Build& b, Value query, Value key, Value value, std::optional<Value> attn_mask, double dropout_p, bool is_causal,
-                                   std::optional<double> scale, bool enable_gqa) {
+// aten::scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0.0, bool
+// is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor
+Value scaled_dot_product_attention(Build& b, Value query, Value key, Value value, std::optional<Value> attn_mask, double dropout_p,
+                                   bool is_causal, std::optional<double> scale, bool enable_gqa) {
   if (dropout_p != 0.0) throw Unsupported("dropout_p is not 0: call model.eval() before the export");
   const DType dtype = b.dtype(query);
   const std::int64_t rank = b.rank(query);
@@ -105,14 +107,18 @@ Value scaled_dot_product_attention(Build& b, Value query, Value key, Value value
   std::optional<Value> bias;
   if (attn_mask) {
     if (b.dtype(*attn_mask) == DType::kBool) {
-      keep = keep ? b.op<ge::LogicalAnd>({DType::kBool, b.broadcast_shape(b.shape(*keep), b.shape(*attn_mask)), false}, {*keep, *attn_mask}) : *attn_mask;
+      keep = keep ? b.op<ge::LogicalAnd>({DType::kBool, b.broadcast_shape(b.shape(*keep), b.shape(*attn_mask)), false}, {*keep, *attn_mask})
+                  : *attn_mask;
     } else {
       bias = b.cast(*attn_mask, dtype);
       scores = b.op<ge::Add>(scores_type, {scores, *bias});
     }
   }
-  // A finite floor instead of -inf: rows that hide everything stay finite, and are zeroed after the softmax. A causal row always keeps its first key.
-  if (keep) scores = b.op<ge::SelectV2>(scores_type, {*keep, scores, b.scalar(attn_mask ? lowest(dtype) : -std::numeric_limits<double>::infinity(), dtype)});
+  // A finite floor instead of -inf: rows that hide everything stay finite, and are zeroed after the softmax. A causal row always keeps its
+  // first key.
+  if (keep)
+    scores = b.op<ge::SelectV2>(scores_type,
+                                {*keep, scores, b.scalar(attn_mask ? lowest(dtype) : -std::numeric_limits<double>::infinity(), dtype)});
   Value probabilities = b.op<ge::SoftmaxV2>(scores_type, {scores}, {.axes = {-1}});
   if (keep && attn_mask) probabilities = b.op<ge::SelectV2>(scores_type, {*keep, probabilities, b.scalar(0.0, dtype)});
   if (bias) probabilities = zero_masked_rows(b, probabilities, *bias);

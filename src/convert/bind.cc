@@ -114,8 +114,10 @@ std::string Reader<std::string>::read(Build&, const program::Arg& arg) {
 
 Ignored Reader<Ignored>::read(Build&, const program::Arg&) { return {}; }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): T is a type
 #define AIRLOOM_OPTIONAL(T) \
   std::optional<T> Reader<std::optional<T>>::read(Build& b, const program::Arg& arg) { return optional<T>(b, arg); }
+// NOLINTEND(bugprone-macro-parentheses)
 AIRLOOM_OPTIONAL(Value)
 AIRLOOM_OPTIONAL(Scalar)
 AIRLOOM_OPTIONAL(Expr)

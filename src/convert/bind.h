@@ -9,9 +9,33 @@
 namespace airloom::convert {
 
 /// What a parameter accepts, for the unit test that compares converters with ATen schemas.
-enum class ArgKind : std::uint8_t { kTensor, kOptionalTensor, kTensorList, kOptionalTensorList, kScalar, kOptionalScalar, kSymInt, kOptionalSymInt,
-                                    kSymInts, kOptionalSymInts, kInt, kOptionalInt, kInts, kOptionalInts, kBool, kOptionalBool, kBools, kFloat, kOptionalFloat,
-                                    kFloats, kDType, kOptionalDType, kString, kOptionalString, kIgnored };
+enum class ArgKind : std::uint8_t {
+  kTensor,
+  kOptionalTensor,
+  kTensorList,
+  kOptionalTensorList,
+  kScalar,
+  kOptionalScalar,
+  kSymInt,
+  kOptionalSymInt,
+  kSymInts,
+  kOptionalSymInts,
+  kInt,
+  kOptionalInt,
+  kInts,
+  kOptionalInts,
+  kBool,
+  kOptionalBool,
+  kBools,
+  kFloat,
+  kOptionalFloat,
+  kFloats,
+  kDType,
+  kOptionalDType,
+  kString,
+  kOptionalString,
+  kIgnored
+};
 
 /// An argument without meaning in an offline graph: layout, device, pin_memory, memory_format, generator.
 struct Ignored {};
@@ -22,10 +46,10 @@ struct Reader;  // static constexpr ArgKind kind; static T read(Build&, const pr
 /// Throws Unsupported naming the position when an argument is not of the expected kind.
 [[noreturn]] void wrong_argument(std::string_view expected);
 
-#define AIRLOOM_READER(T, Kind)                     \
-  template <>                                       \
-  struct Reader<T> {                                \
-    static constexpr ArgKind kind = ArgKind::Kind;  \
+#define AIRLOOM_READER(T, Kind)                       \
+  template <>                                         \
+  struct Reader<T> {                                  \
+    static constexpr ArgKind kind = ArgKind::Kind;    \
     static T read(Build& b, const program::Arg& arg); \
   }
 AIRLOOM_READER(Value, kTensor);

@@ -14,7 +14,8 @@ namespace {
 std::string safe_name(std::string_view text) {
   std::string out(text);
   for (char& c : out) {
-    const bool ok = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '.' || c == '-' || c == '/';
+    const bool ok =
+        (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '.' || c == '-' || c == '/';
     if (!ok) c = '_';
   }
   return out.empty() ? "node" : out;
@@ -120,13 +121,15 @@ std::int64_t Build::dim_index(std::int64_t dim, std::int64_t rank) const {
 }
 
 std::vector<Value> Build::emit(std::string_view op_type, std::span<const std::string_view> input_names,
-                               std::span<const std::string_view> output_names, std::vector<TensorType> types, std::span<const In> inputs, ir::Attrs attrs) {
+                               std::span<const std::string_view> output_names, std::vector<TensorType> types, std::span<const In> inputs,
+                               ir::Attrs attrs) {
   ir::Node node;
   node.name = safe_name(fmt::format("{}.{}", node_.name, op_type));
   node.type = op_type;
   node.attrs = std::move(attrs);
   node.origin = context_.origin;
-  if (inputs.size() > input_names.size()) throw std::logic_error(fmt::format("{}: {} inputs given, {} known", op_type, inputs.size(), input_names.size()));
+  if (inputs.size() > input_names.size())
+    throw std::logic_error(fmt::format("{}: {} inputs given, {} known", op_type, inputs.size(), input_names.size()));
   for (std::size_t i = 0; i < input_names.size(); ++i) {
     std::string_view name = input_names[i];
     const bool dynamic = name.ends_with('*');
@@ -150,7 +153,8 @@ std::vector<Value> Build::emit(std::string_view op_type, std::span<const std::st
   for (std::string_view name : output_names) {
     if (name.ends_with('*')) {
       name.remove_suffix(1);
-      for (int k = 0; next < types.size(); ++k) node.outputs.push_back({fmt::format("{}{}", name, k), std::move(types[next++]), Format::kND, false, {}});
+      for (int k = 0; next < types.size(); ++k)
+        node.outputs.push_back({fmt::format("{}{}", name, k), std::move(types[next++]), Format::kND, false, {}});
     } else {
       if (next >= types.size()) throw std::logic_error(fmt::format("{}: output {} has no type", op_type, name));
       node.outputs.push_back({std::string(name), std::move(types[next++]), Format::kND, false, {}});
@@ -355,7 +359,8 @@ Value Context::symbol(const std::string& name, const program::Node& node) {
   const TensorType& type = graph_.type(from.value);
   auto shape = shape_of_.find(from.value);
   if (shape == shape_of_.end()) {
-    const Value dims = b.op<ge::Shape>({DType::kInt64, {Expr(type.rank())}}, {from.value}, {.dtype = static_cast<std::int64_t>(DType::kInt64)});
+    const Value dims =
+        b.op<ge::Shape>({DType::kInt64, {Expr(type.rank())}}, {from.value}, {.dtype = static_cast<std::int64_t>(DType::kInt64)});
     shape = shape_of_.emplace(from.value, dims).first;
   }
   const std::int64_t dim = from.dim;
@@ -371,7 +376,8 @@ Value Context::symbol(const std::string& name, const program::Node& node) {
       throw Unsupported(fmt::format("the symbolic size {} is known only through {}", name, from.expr.str()));
     }
     if (*offset != 0) result = b.op<ge::Sub>({DType::kInt64, {}}, {result, b.scalar(Scalar(*offset), DType::kInt64)});
-    if (*at_one - *offset != 1) result = b.op<ge::FloorDiv>({DType::kInt64, {}}, {result, b.scalar(Scalar(*at_one - *offset), DType::kInt64)});
+    if (*at_one - *offset != 1)
+      result = b.op<ge::FloorDiv>({DType::kInt64, {}}, {result, b.scalar(Scalar(*at_one - *offset), DType::kInt64)});
   }
   return result;
 }

@@ -43,17 +43,17 @@ class Unsupported : public std::exception {
 /// A Python number in an ATen argument of kind Scalar, or a symbolic integer.
 class Scalar {
  public:
-  Scalar(std::int64_t v) : value_(v) {}  // NOLINT(google-explicit-constructor)
+  Scalar(std::int64_t v) : value_(v) {}       // NOLINT(google-explicit-constructor)
   Scalar(int v) : value_(std::int64_t{v}) {}  // NOLINT(google-explicit-constructor)
-  Scalar(double v) : value_(v) {}        // NOLINT(google-explicit-constructor)
-  Scalar(bool v) : value_(v) {}          // NOLINT(google-explicit-constructor)
-  Scalar(Expr v) : value_(std::move(v)) {}  // NOLINT(google-explicit-constructor)
+  Scalar(double v) : value_(v) {}             // NOLINT(google-explicit-constructor)
+  Scalar(bool v) : value_(v) {}               // NOLINT(google-explicit-constructor)
+  Scalar(Expr v) : value_(std::move(v)) {}    // NOLINT(google-explicit-constructor)
   [[nodiscard]] bool is_symbolic() const { return std::holds_alternative<Expr>(value_); }
   [[nodiscard]] bool is_floating() const { return std::holds_alternative<double>(value_); }
   [[nodiscard]] bool is_bool() const { return std::holds_alternative<bool>(value_); }
   [[nodiscard]] const Expr& expr() const { return std::get<Expr>(value_); }
-  [[nodiscard]] double to_double() const;        // throws Unsupported when symbolic
-  [[nodiscard]] std::int64_t to_int() const;     // truncates; throws Unsupported when symbolic
+  [[nodiscard]] double to_double() const;     // throws Unsupported when symbolic
+  [[nodiscard]] std::int64_t to_int() const;  // truncates; throws Unsupported when symbolic
   /// Equal to a plain number; false when symbolic.
   [[nodiscard]] bool equals(double v) const { return !is_symbolic() && to_double() == v; }
   /// The dtype torch gives this number next to no tensor: bool, int64, or float32 (torch's default dtype).
@@ -66,7 +66,7 @@ class Scalar {
 /// An argument that the schema calls Tensor and FX may give as a Python number ("x * 2" is mul.Tensor(x, 2)).
 class Term {
  public:
-  Term(Value v) : value_(v) {}   // NOLINT(google-explicit-constructor)
+  Term(Value v) : value_(v) {}              // NOLINT(google-explicit-constructor)
   Term(Scalar s) : value_(std::move(s)) {}  // NOLINT(google-explicit-constructor)
   [[nodiscard]] const Value* tensor() const { return std::get_if<Value>(&value_); }
   [[nodiscard]] const Scalar* number() const { return std::get_if<Scalar>(&value_); }
@@ -78,9 +78,9 @@ class Term {
 /// One argument slot of a GE operator: a tensor, an unfed optional, or the list of a dynamic input.
 class In {
  public:
-  In(Value v) : values_{v} {}  // NOLINT(google-explicit-constructor)
-  In(std::optional<Value> v) : values_{v.value_or(Value{})} {}  // NOLINT(google-explicit-constructor)
-  In(std::nullopt_t) : values_{Value{}} {}  // NOLINT(google-explicit-constructor)
+  In(Value v) : values_{v} {}                                             // NOLINT(google-explicit-constructor)
+  In(std::optional<Value> v) : values_{v.value_or(Value{})} {}            // NOLINT(google-explicit-constructor)
+  In(std::nullopt_t) : values_{Value{}} {}                                // NOLINT(google-explicit-constructor)
   In(std::vector<Value> list) : values_(std::move(list)), list_(true) {}  // NOLINT(google-explicit-constructor)
   [[nodiscard]] const std::vector<Value>& values() const { return values_; }
   [[nodiscard]] bool is_list() const { return list_; }
@@ -143,17 +143,19 @@ class Build {
 
   // -- constants and symbolic sizes
   Value constant(ir::Tensor tensor);
-  Value scalar(const Scalar& value, DType dtype);                            // 0-d; a symbolic one is computed
-  Value full(const Scalar& value, DType dtype, const Shape& shape);          // Const when one element, else Fill
+  Value scalar(const Scalar& value, DType dtype);                                 // 0-d; a symbolic one is computed
+  Value full(const Scalar& value, DType dtype, const Shape& shape);               // Const when one element, else Fill
   Value ints(std::span<const std::int64_t> values, DType dtype = DType::kInt64);  // 1-d
   Value ints(std::initializer_list<std::int64_t> values) { return ints(std::span(values.begin(), values.size())); }
-  Value size(const Expr& value);                                             // 0-d int64
-  Value sizes(const Shape& values);                                          // 1-d int64: Const, Shape(x) or Pack
+  Value size(const Expr& value);     // 0-d int64
+  Value sizes(const Shape& values);  // 1-d int64: Const, Shape(x) or Pack
   /// The elements when `v` is a Const.
   [[nodiscard]] ir::TensorRef const_value(Value v) const;
 
   /// A term as a tensor of `dtype`.
-  Value value(const Term& term, DType dtype) { return term.tensor() != nullptr ? cast(*term.tensor(), dtype) : scalar(*term.number(), dtype); }
+  Value value(const Term& term, DType dtype) {
+    return term.tensor() != nullptr ? cast(*term.tensor(), dtype) : scalar(*term.number(), dtype);
+  }
 
   // -- shorthands that emit nothing when there is nothing to do
   Value cast(Value v, DType dtype);
@@ -198,8 +200,9 @@ class Build {
       return value == T(fallback);
     }
   }
-  std::vector<Value> emit(std::string_view op_type, std::span<const std::string_view> input_names, std::span<const std::string_view> output_names,
-                          std::vector<TensorType> types, std::span<const In> inputs, ir::Attrs attrs);
+  std::vector<Value> emit(std::string_view op_type, std::span<const std::string_view> input_names,
+                          std::span<const std::string_view> output_names, std::vector<TensorType> types, std::span<const In> inputs,
+                          ir::Attrs attrs);
 
   Context& context_;
   const program::Node& node_;
@@ -222,23 +225,27 @@ class Context {
   Value size(const Expr& value, const program::Node& node);
   Value sizes(const Shape& values, const program::Node& node);
 
-  std::vector<ir::NodeId> kept;                             // nodes that must run before the graph ends
-  std::shared_ptr<const ir::Origin> origin;                 // of the FX node being converted
+  std::vector<ir::NodeId> kept;              // nodes that must run before the graph ends
+  std::shared_ptr<const ir::Origin> origin;  // of the FX node being converted
 
  private:
   friend class Build;
   Value constant(ir::Tensor tensor, const std::string& name);
   Value symbol(const std::string& name, const program::Node& node);
 
-  struct DimSource { Value value; std::int64_t dim = 0; Expr expr; };
+  struct DimSource {
+    Value value;
+    std::int64_t dim = 0;
+    Expr expr;
+  };
   const program::Program& program_;
   ir::Graph& graph_;
   std::map<std::string, std::vector<Value>, std::less<>> values_;
   std::map<std::string, const program::Input*, std::less<>> weights_;
   bool weights_indexed_ = false;
   std::map<std::string, DimSource> symbol_dims_;
-  std::map<std::string, Value> sizes_;       // by printed expression
-  std::map<Value, Value> shape_of_;          // Shape(x) int64
+  std::map<std::string, Value> sizes_;  // by printed expression
+  std::map<Value, Value> shape_of_;     // Shape(x) int64
 };
 
 }  // namespace airloom::convert

@@ -14,7 +14,8 @@ constexpr std::size_t kMaxGroupName = 127;  // HCCL copies the name into a fixed
 
 const program::Group& checked_group(Build& b, const std::string& name) {
   const program::Group& group = b.group(name);
-  if (group.name.empty() || group.name.size() > kMaxGroupName) throw Unsupported(fmt::format("the group name \"{}\" is not of 1 to {} bytes", group.name, kMaxGroupName));
+  if (group.name.empty() || group.name.size() > kMaxGroupName)
+    throw Unsupported(fmt::format("the group name \"{}\" is not of 1 to {} bytes", group.name, kMaxGroupName));
   return group;
 }
 
@@ -62,7 +63,9 @@ Value reduce_scatter_tensor(Build& b, Value input, std::string reduce_op, std::i
 // _c10d_functional::all_to_all_single(Tensor input, SymInt[] output_split_sizes, SymInt[] input_split_sizes, str group_name) -> Tensor
 Value all_to_all_single(Build& b, Value input, Shape output_split_sizes, Shape input_split_sizes, std::string group_name) {
   const program::Group& group = checked_group(b, group_name);
-  const auto even = [](const Shape& sizes) { return std::all_of(sizes.begin(), sizes.end(), [&](const Expr& e) { return e == sizes.front(); }); };
+  const auto even = [](const Shape& sizes) {
+    return std::all_of(sizes.begin(), sizes.end(), [&](const Expr& e) { return e == sizes.front(); });
+  };
   if (even(output_split_sizes) && even(input_split_sizes)) return b.op<ge::HcomAllToAll>(b.out(), {input}, {.group = group.name});
   // The V form counts elements, torch counts rows.
   Expr row(1);
@@ -76,7 +79,9 @@ Value all_to_all_single(Build& b, Value input, Shape output_split_sizes, Shape i
     }
     return b.sizes(out);
   };
-  return b.op<ge::HcomAllToAllV>(b.out(), {input, counts(input_split_sizes, false), counts(input_split_sizes, true), counts(output_split_sizes, false), counts(output_split_sizes, true)},
+  return b.op<ge::HcomAllToAllV>(b.out(),
+                                 {input, counts(input_split_sizes, false), counts(input_split_sizes, true),
+                                  counts(output_split_sizes, false), counts(output_split_sizes, true)},
                                  {.group = group.name});
 }
 

@@ -44,16 +44,26 @@ Ints pads_of(const Window& w) {
 }
 
 template <class Op>
-Value forward(Build& b, const TensorType& type, Value x, Value filter, std::optional<Value> bias, const Window& w, std::int64_t groups, std::string_view data_format) {
-  return b.op<Op>(type, {x, filter, bias}, {.strides = with_channels(w.stride, 1), .pads = pads_of(w), .dilations = with_channels(w.dilation, 1), .groups = groups,
-                                            .data_format = std::string(data_format)});
+Value forward(Build& b, const TensorType& type, Value x, Value filter, std::optional<Value> bias, const Window& w, std::int64_t groups,
+              std::string_view data_format) {
+  return b.op<Op>(type, {x, filter, bias},
+                  {.strides = with_channels(w.stride, 1),
+                   .pads = pads_of(w),
+                   .dilations = with_channels(w.dilation, 1),
+                   .groups = groups,
+                   .data_format = std::string(data_format)});
 }
 template <class Op>
-Value transposed(Build& b, const TensorType& type, Value x, Value filter, std::optional<Value> bias, const Window& w, std::int64_t groups, std::string_view data_format) {
+Value transposed(Build& b, const TensorType& type, Value x, Value filter, std::optional<Value> bias, const Window& w, std::int64_t groups,
+                 std::string_view data_format) {
   // The prototype takes a float32 bias for bfloat16, and none of bfloat16.
   if (bias && b.dtype(*bias) == DType::kBFloat16) bias = b.cast(*bias, DType::kFloat);
   return b.op<Op>(type, {b.sizes(type.shape), x, filter, bias},
-                  {.strides = with_channels(w.stride, 1), .pads = pads_of(w), .dilations = with_channels(w.dilation, 1), .groups = groups, .data_format = std::string(data_format),
+                  {.strides = with_channels(w.stride, 1),
+                   .pads = pads_of(w),
+                   .dilations = with_channels(w.dilation, 1),
+                   .groups = groups,
+                   .data_format = std::string(data_format),
                    .output_padding = with_channels(w.output_padding, 0)});
 }
 
@@ -104,24 +114,32 @@ Value convolve(Build& b, Value input, Value weight, std::optional<Value> bias, W
   return y;
 }
 
-// aten::convolution(Tensor input, Tensor weight, Tensor? bias, SymInt[] stride, SymInt[] padding, SymInt[] dilation, bool transposed, SymInt[] output_padding, SymInt groups) -> Tensor
-Value convolution(Build& b, Value input, Value weight, std::optional<Value> bias, Ints stride, Ints padding, Ints dilation, bool is_transposed, Ints output_padding, std::int64_t groups) {
+// aten::convolution(Tensor input, Tensor weight, Tensor? bias, SymInt[] stride, SymInt[] padding, SymInt[] dilation, bool transposed,
+// SymInt[] output_padding, SymInt groups) -> Tensor
+Value convolution(Build& b, Value input, Value weight, std::optional<Value> bias, Ints stride, Ints padding, Ints dilation,
+                  bool is_transposed, Ints output_padding, std::int64_t groups) {
   const std::size_t dims = spatial_dims(b, weight);
   const Ints pads = per_dim(std::move(padding), dims, "padding");
   // Unused by the forward form, where torch passes whatever list it likes.
   const Ints extra = is_transposed ? per_dim(std::move(output_padding), dims, "output_padding") : Ints(dims, 0);
-  return convolve(b, input, weight, bias, {per_dim(std::move(stride), dims, "stride"), pads, pads, per_dim(std::move(dilation), dims, "dilation"), extra}, is_transposed, groups);
+  return convolve(b, input, weight, bias,
+                  {per_dim(std::move(stride), dims, "stride"), pads, pads, per_dim(std::move(dilation), dims, "dilation"), extra},
+                  is_transposed, groups);
 }
 
-// aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] dilation=[1, 1], SymInt groups=1) -> Tensor
+// aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] dilation=[1,
+// 1], SymInt groups=1) -> Tensor
 Value conv(Build& b, Value input, Value weight, std::optional<Value> bias, Ints stride, Ints padding, Ints dilation, std::int64_t groups) {
   return convolution(b, input, weight, bias, std::move(stride), std::move(padding), std::move(dilation), false, {}, groups);
 }
 
-// aten::conv2d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], str padding="valid", SymInt[2] dilation=[1, 1], SymInt groups=1) -> Tensor
-Value conv_padding(Build& b, Value input, Value weight, std::optional<Value> bias, Ints stride, std::string padding, Ints dilation, std::int64_t groups) {
+// aten::conv2d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], str padding="valid", SymInt[2] dilation=[1,
+// 1], SymInt groups=1) -> Tensor
+Value conv_padding(Build& b, Value input, Value weight, std::optional<Value> bias, Ints stride, std::string padding, Ints dilation,
+                   std::int64_t groups) {
   const std::size_t dims = spatial_dims(b, weight);
-  Window w{per_dim(std::move(stride), dims, "stride"), Ints(dims, 0), Ints(dims, 0), per_dim(std::move(dilation), dims, "dilation"), Ints(dims, 0)};
+  Window w{per_dim(std::move(stride), dims, "stride"), Ints(dims, 0), Ints(dims, 0), per_dim(std::move(dilation), dims, "dilation"),
+           Ints(dims, 0)};
   if (padding == "same") {
     for (std::size_t i = 0; i < dims; ++i) {
       const auto kernel = b.shape(weight)[i + 2].value();
@@ -136,22 +154,20 @@ Value conv_padding(Build& b, Value input, Value weight, std::optional<Value> bia
   return convolve(b, input, weight, bias, std::move(w), false, groups);
 }
 
-// aten::conv_transpose2d.input(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] output_padding=[0, 0], SymInt groups=1, SymInt[2] dilation=[1, 1]) -> Tensor
-Value conv_transpose(Build& b, Value input, Value weight, std::optional<Value> bias, Ints stride, Ints padding, Ints output_padding, std::int64_t groups, Ints dilation) {
-  return convolution(b, input, weight, bias, std::move(stride), std::move(padding), std::move(dilation), true, std::move(output_padding), groups);
+// aten::conv_transpose2d.input(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2]
+// output_padding=[0, 0], SymInt groups=1, SymInt[2] dilation=[1, 1]) -> Tensor
+Value conv_transpose(Build& b, Value input, Value weight, std::optional<Value> bias, Ints stride, Ints padding, Ints output_padding,
+                     std::int64_t groups, Ints dilation) {
+  return convolution(b, input, weight, bias, std::move(stride), std::move(padding), std::move(dilation), true, std::move(output_padding),
+                     groups);
 }
 
 constexpr Converter table[] = {
-    {"aten.convolution.default", bind<convolution>},
-    {"aten.conv1d.default", bind<conv>},
-    {"aten.conv1d.padding", bind<conv_padding>},
-    {"aten.conv2d.default", bind<conv>},
-    {"aten.conv2d.padding", bind<conv_padding>},
-    {"aten.conv3d.default", bind<conv>},
-    {"aten.conv3d.padding", bind<conv_padding>},
-    {"aten.conv_transpose1d.default", bind<conv_transpose>},
-    {"aten.conv_transpose2d.input", bind<conv_transpose>},
-    {"aten.conv_transpose3d.input", bind<conv_transpose>},
+    {"aten.convolution.default", bind<convolution>},       {"aten.conv1d.default", bind<conv>},
+    {"aten.conv1d.padding", bind<conv_padding>},           {"aten.conv2d.default", bind<conv>},
+    {"aten.conv2d.padding", bind<conv_padding>},           {"aten.conv3d.default", bind<conv>},
+    {"aten.conv3d.padding", bind<conv_padding>},           {"aten.conv_transpose1d.default", bind<conv_transpose>},
+    {"aten.conv_transpose2d.input", bind<conv_transpose>}, {"aten.conv_transpose3d.input", bind<conv_transpose>},
 };
 
 }  // namespace

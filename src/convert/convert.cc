@@ -14,9 +14,11 @@ using program::Program;
 
 /// Where the names of the current FX node's results go.
 void name_results(ir::Graph& graph, const program::Node& fx, const std::vector<Value>& results, std::size_t first_new) {
-  if (results.size() != 1 && !(results.size() > 1 && std::all_of(results.begin(), results.end(), [&](Value v) { return v.node == results[0].node; }))) {
+  if (results.size() != 1 &&
+      !(results.size() > 1 && std::all_of(results.begin(), results.end(), [&](Value v) { return v.node == results[0].node; }))) {
     for (std::size_t i = 0; i < results.size(); ++i) {
-      if (results[i] && results[i].node >= first_new && graph.node(results[i].node).type != "Const") graph.rename(results[i].node, fmt::format("{}.{}", fx.name, i));
+      if (results[i] && results[i].node >= first_new && graph.node(results[i].node).type != "Const")
+        graph.rename(results[i].node, fmt::format("{}.{}", fx.name, i));
     }
     return;
   }
@@ -26,7 +28,8 @@ void name_results(ir::Graph& graph, const program::Node& fx, const std::vector<V
 
 class Conversion {
  public:
-  Conversion(const Program& program, const Registry& registry) : program_(program), registry_(registry), context_(program, module_.graphs.emplace_back()) {
+  Conversion(const Program& program, const Registry& registry)
+      : program_(program), registry_(registry), context_(program, module_.graphs.emplace_back()) {
     module_.name = program.name;
     graph().name = program.name;
   }
@@ -82,7 +85,8 @@ class Conversion {
       if (input.kind != InputKind::kWeight || !mutated.contains(input.name)) continue;
       const ir::NodeId id = graph().add(data_node(input.label, input.type, index++, false, true));
       context_.bind(input.name, {{id, 0}});
-      warnings_.push_back(fmt::format("buffer \"{}\" is written by the model: it is the extra in-place input {} of the graph", input.label, index - 1));
+      warnings_.push_back(
+          fmt::format("buffer \"{}\" is written by the model: it is the extra in-place input {} of the graph", input.label, index - 1));
     }
     return {};
   }
@@ -132,8 +136,8 @@ class Conversion {
       if (want == nullptr || !results[i]) continue;
       const TensorType& got = graph().type(results[i]);
       if (got.dtype != want->dtype || got.shape.size() != want->shape.size()) {
-        throw std::logic_error(fmt::format("{}: the converter's output {} is {} of rank {}, torch's {} of rank {}", node.target, i, ir::info(got.dtype).text,
-                                           got.shape.size(), ir::info(want->dtype).text, want->shape.size()));
+        throw std::logic_error(fmt::format("{}: the converter's output {} is {} of rank {}, torch's {} of rank {}", node.target, i,
+                                           ir::info(got.dtype).text, got.shape.size(), ir::info(want->dtype).text, want->shape.size()));
       }
     }
   }
@@ -150,7 +154,8 @@ class Conversion {
   }
 
   void report(const program::Node& node, const std::string& reason) {
-    const auto same = std::find_if(unsupported_.begin(), unsupported_.end(), [&](const UnsupportedOp& row) { return row.target == node.target && row.reason == reason; });
+    const auto same = std::find_if(unsupported_.begin(), unsupported_.end(),
+                                   [&](const UnsupportedOp& row) { return row.target == node.target && row.reason == reason; });
     if (same != unsupported_.end()) {
       ++same->count;
       return;
@@ -203,7 +208,7 @@ class Conversion {
     const Value assigned = b.op<ge::Assign>(graph().type(target), {target, b.cast(value, graph().type(target).dtype)});
     graph().rename(assigned.node, output.mutates + ".assign");
     control.insert(assigned.node);
-    assigns_.push_back({assigned.node, target.node});
+    assigns_.emplace_back(assigned.node, target.node);
     return {};
   }
 

@@ -25,7 +25,8 @@ Value binary_scalar(Build& b, Value self, Scalar other) {
   return binary<Op>(b, self, other);
 }
 
-/// x times a Python number. Muls keeps the number in float32, as torch's kernels do for half types; other dtypes need a constant of their own.
+/// x times a Python number. Muls keeps the number in float32, as torch's kernels do for half types; other dtypes need a constant of their
+/// own.
 inline Value times(Build& b, const TensorType& type, Value x, const Scalar& factor) {
   const bool muls = type.dtype == DType::kFloat || type.dtype == DType::kFloat16 || type.dtype == DType::kBFloat16;
   if (muls && !factor.is_symbolic()) return b.op<ge::Muls>(type, {x}, {.value = factor.to_double()});

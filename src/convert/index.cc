@@ -42,7 +42,8 @@ Value index(Build& b, Value self, std::vector<std::optional<Value>> indices) {
     indexed.push_back(i ? 1 : 0);
     if (!i) continue;
     const DType dtype = b.dtype(*i);
-    if (dtype == DType::kBool || dtype == DType::kUInt8) throw Unsupported("a bool mask as an index has a data-dependent shape (use torch.where or masked_fill)");
+    if (dtype == DType::kBool || dtype == DType::kUInt8)
+      throw Unsupported("a bool mask as an index has a data-dependent shape (use torch.where or masked_fill)");
     given.push_back(dtype == DType::kInt64 || dtype == DType::kInt32 ? *i : b.cast(*i, DType::kInt64));
   }
   if (given.empty()) return b.identity(self);
@@ -51,7 +52,8 @@ Value index(Build& b, Value self, std::vector<std::optional<Value>> indices) {
   if (given.size() == 1) {
     // One index is a plain gather along its dim.
     const auto axis = std::distance(indexed.begin(), std::find(indexed.begin(), indexed.end(), 1));
-    return b.cast(b.op<ge::GatherV2>(out, {x, given[0], b.scalar(std::int64_t{axis}, DType::kInt64)}, {.negative_index_support = true}), b.out().dtype);
+    return b.cast(b.op<ge::GatherV2>(out, {x, given[0], b.scalar(std::int64_t{axis}, DType::kInt64)}, {.negative_index_support = true}),
+                  b.out().dtype);
   }
   indexed.resize(static_cast<std::size_t>(b.rank(self)), 0);
   // The strides are not read by the operator's shape rule or kernels; the fusion pass of GE hands the mask list over for them.
@@ -64,10 +66,13 @@ Value scatter_elements(Build& b, Value self, std::int64_t dim, Value index, Valu
   const Value u = b.cast(updates, b.dtype(x));
   if (b.rank(self) == 0) {
     const TensorType one{b.dtype(x), {Expr(1)}, false};
-    const Value flat = b.op<ge::ScatterElements>(one, {b.reshape(x, {Expr(1)}), b.reshape(index, {Expr(1)}), b.reshape(u, {Expr(1)})}, {.reduction = std::move(reduction)});
+    const Value flat = b.op<ge::ScatterElements>(one, {b.reshape(x, {Expr(1)}), b.reshape(index, {Expr(1)}), b.reshape(u, {Expr(1)})},
+                                                 {.reduction = std::move(reduction)});
     return b.cast(b.reshape(flat, {}), b.out().dtype);
   }
-  return b.cast(b.op<ge::ScatterElements>(b.out().with(b.dtype(x)), {x, index, u}, {.axis = b.dim_index(dim, b.rank(self)), .reduction = std::move(reduction)}), b.out().dtype);
+  return b.cast(b.op<ge::ScatterElements>(b.out().with(b.dtype(x)), {x, index, u},
+                                          {.axis = b.dim_index(dim, b.rank(self)), .reduction = std::move(reduction)}),
+                b.out().dtype);
 }
 /// torch reads only the part of `src` that index covers; GE wants updates of index's shape.
 Value covered(Build& b, Value src, Value index) {
@@ -77,19 +82,24 @@ Value covered(Build& b, Value src, Value index) {
     Shape shape = b.shape(part);
     shape[i] = b.shape(index)[i];
     const Value x = widened(b, part);
-    const Value cut = b.op<ge::StridedSliceV2>({b.dtype(x), shape, false}, {x, b.ints({0}), b.sizes({shape[i]}), b.ints({static_cast<std::int64_t>(i)})});
+    const Value cut =
+        b.op<ge::StridedSliceV2>({b.dtype(x), shape, false}, {x, b.ints({0}), b.sizes({shape[i]}), b.ints({static_cast<std::int64_t>(i)})});
     part = b.cast(cut, b.dtype(src));
   }
   return part;
 }
 // aten::scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor
-Value scatter(Build& b, Value self, std::int64_t dim, Value index, Value src) { return scatter_elements(b, self, dim, index, covered(b, src, index), "none"); }
+Value scatter(Build& b, Value self, std::int64_t dim, Value index, Value src) {
+  return scatter_elements(b, self, dim, index, covered(b, src, index), "none");
+}
 // aten::scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor
 Value scatter_value(Build& b, Value self, std::int64_t dim, Value index, Scalar value) {
   return scatter_elements(b, self, dim, index, b.full(value, b.dtype(self), b.shape(index)), "none");
 }
 // aten::scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor
-Value scatter_add(Build& b, Value self, std::int64_t dim, Value index, Value src) { return scatter_elements(b, self, dim, index, covered(b, src, index), "add"); }
+Value scatter_add(Build& b, Value self, std::int64_t dim, Value index, Value src) {
+  return scatter_elements(b, self, dim, index, covered(b, src, index), "add");
+}
 
 // aten::slice_scatter(Tensor self, Tensor src, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor
 Value slice_scatter(Build& b, Value self, Value src, std::int64_t dim, std::optional<Expr> start, std::optional<Expr>, Expr step) {
@@ -123,9 +133,15 @@ Value one_hot(Build& b, Value self, std::int64_t num_classes) {
 }
 
 constexpr Converter table[] = {
-    {"aten.embedding.default", bind<embedding>},         {"aten.index_select.default", bind<index_select>},     {"aten.gather.default", bind<gather>},
-    {"aten.index.Tensor", bind<index>},                  {"aten.scatter.src", bind<scatter>},                   {"aten.scatter.value", bind<scatter_value>},
-    {"aten.scatter_add.default", bind<scatter_add>},     {"aten.slice_scatter.default", bind<slice_scatter>},   {"aten.select_scatter.default", bind<select_scatter>},
+    {"aten.embedding.default", bind<embedding>},
+    {"aten.index_select.default", bind<index_select>},
+    {"aten.gather.default", bind<gather>},
+    {"aten.index.Tensor", bind<index>},
+    {"aten.scatter.src", bind<scatter>},
+    {"aten.scatter.value", bind<scatter_value>},
+    {"aten.scatter_add.default", bind<scatter_add>},
+    {"aten.slice_scatter.default", bind<slice_scatter>},
+    {"aten.select_scatter.default", bind<select_scatter>},
     {"aten.one_hot.default", bind<one_hot>},
 };
 

@@ -44,7 +44,8 @@ Value linear(Build& b, Value input, Value weight, std::optional<Value> bias) {
   if (in.size() == 2) {
     result = b.op<ge::MatMulV2>(b.out(), {input, weight, inner}, {.transpose_x2 = true});
   } else if (in.size() == 1) {
-    const Value row = b.op<ge::MatMulV2>({b.out().dtype, {Expr(1), w[0]}, false}, {b.unsqueeze(input, 0), weight, inner}, {.transpose_x2 = true});
+    const Value row =
+        b.op<ge::MatMulV2>({b.out().dtype, {Expr(1), w[0]}, false}, {b.unsqueeze(input, 0), weight, inner}, {.transpose_x2 = true});
     result = b.squeeze(row, 0);
   } else {
     result = b.op<ge::BatchMatMulV2>(b.out(), {input, weight, inner}, {.adj_x2 = true});
@@ -55,11 +56,18 @@ Value linear(Build& b, Value input, Value weight, std::optional<Value> bias) {
 // aten::mm(Tensor self, Tensor mat2) -> Tensor
 Value mm(Build& b, Value self, Value mat2) { return matrix_product(b, self, mat2, b.out(), false, std::nullopt); }
 
+// aten::dot(Tensor self, Tensor tensor) -> Tensor
+Value dot(Build& b, Value self, Value tensor) {
+  const Value product = b.op<ge::Mul>(b.type(self), {self, tensor});
+  return b.op<ge::ReduceSum>(b.out(), {product, b.ints({0})});
+}
+
 // aten::matmul(Tensor self, Tensor other) -> Tensor
 Value matmul(Build& b, Value self, Value other) {
   // 1-D operands become a row or a column whose dim is dropped again.
   const bool row = b.rank(self) == 1;
   const bool column = b.rank(other) == 1;
+  if (row && column) return dot(b, self, other);
   const Value x1 = row ? b.unsqueeze(self, 0) : self;
   const Value x2 = column ? b.unsqueeze(other, 1) : other;
   Shape shape = b.out().shape;
@@ -81,7 +89,8 @@ Value accumulate(Build& b, Value self, Value product, const Scalar& beta, const 
 
 // aten::addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor
 Value addmm(Build& b, Value self, Value mat1, Value mat2, Scalar beta, Scalar alpha) {
-  const bool fused = beta.equals(1) && alpha.equals(1) && b.rank(self) == 1 && b.shape(self)[0] == b.out().shape[1] && b.dtype(self) == b.out().dtype;
+  const bool fused =
+      beta.equals(1) && alpha.equals(1) && b.rank(self) == 1 && b.shape(self)[0] == b.out().shape[1] && b.dtype(self) == b.out().dtype;
   if (fused) return matrix_product(b, mat1, mat2, b.out(), false, self);
   return accumulate(b, self, matrix_product(b, mat1, mat2, b.out(), false, std::nullopt), beta, alpha);
 }
@@ -94,15 +103,10 @@ Value baddbmm(Build& b, Value self, Value batch1, Value batch2, Scalar beta, Sca
 // aten::mv(Tensor self, Tensor vec) -> Tensor
 Value mv(Build& b, Value self, Value vec) { return matmul(b, self, vec); }
 
-// aten::dot(Tensor self, Tensor tensor) -> Tensor
-Value dot(Build& b, Value self, Value tensor) {
-  const Value product = b.op<ge::Mul>(b.type(self), {self, tensor});
-  return b.op<ge::ReduceSum>(b.out(), {product, b.ints({0})});
-}
-
 constexpr Converter table[] = {
-    {"aten.linear.default", bind<linear>},   {"aten.mm.default", bind<mm>},           {"aten.bmm.default", bind<mm>}, {"aten.matmul.default", bind<matmul>},
-    {"aten.addmm.default", bind<addmm>},     {"aten.baddbmm.default", bind<baddbmm>}, {"aten.mv.default", bind<mv>},  {"aten.dot.default", bind<dot>},
+    {"aten.linear.default", bind<linear>}, {"aten.mm.default", bind<mm>},       {"aten.bmm.default", bind<mm>},
+    {"aten.matmul.default", bind<matmul>}, {"aten.addmm.default", bind<addmm>}, {"aten.baddbmm.default", bind<baddbmm>},
+    {"aten.mv.default", bind<mv>},         {"aten.dot.default", bind<dot>},
 };
 
 }  // namespace

@@ -53,7 +53,9 @@ Value div_mode(Build& b, Term self, Term other, std::optional<std::string> round
   throw Unsupported("rounding_mode is none of None, \"trunc\", \"floor\"");
 }
 // aten::div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor
-Value div_scalar_mode(Build& b, Value self, Scalar other, std::optional<std::string> rounding_mode) { return div_mode(b, self, other, std::move(rounding_mode)); }
+Value div_scalar_mode(Build& b, Value self, Scalar other, std::optional<std::string> rounding_mode) {
+  return div_mode(b, self, other, std::move(rounding_mode));
+}
 
 /// FloorMod and Mod lack small integers: these go through int32, which holds them exactly.
 template <class Op>
@@ -176,11 +178,14 @@ Value addc(Build& b, Value self, Value tensor1, Value tensor2, Scalar value) {
 }
 
 // aten::lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor
-Value lerp_scalar(Build& b, Value self, Value end, Scalar weight) { return b.op<ge::Lerp>(b.out(), {self, end, b.scalar(weight, b.out().dtype)}); }
+Value lerp_scalar(Build& b, Value self, Value end, Scalar weight) {
+  return b.op<ge::Lerp>(b.out(), {self, end, b.scalar(weight, b.out().dtype)});
+}
 // aten::lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor
 Value lerp(Build& b, Value self, Value end, Value weight) { return b.op<ge::Lerp>(b.out(), {self, end, weight}); }
 
-// aten::_to_copy(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor
+// aten::_to_copy(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool
+// non_blocking=False, MemoryFormat? memory_format=None) -> Tensor
 Value to_copy(Build& b, Value self, std::optional<DType>, Ignored, Ignored, Ignored, Ignored, Ignored) {
   return b.dtype(self) == b.out().dtype ? b.identity(self) : b.cast(self, b.out().dtype);
 }

@@ -29,7 +29,8 @@ Window window(std::size_t dims, Ints kernel, Ints stride, Ints padding, Ints dil
   w.padding = per_dim(std::move(padding), dims, "padding");
   w.dilation = per_dim(std::move(dilation), dims, "dilation");
   for (std::size_t i = 0; i < dims; ++i) {
-    if (w.kernel[i] < 1 || w.stride[i] < 1 || w.dilation[i] < 1 || w.padding[i] < 0) throw Unsupported("kernel, stride and dilation must be positive, padding not negative");
+    if (w.kernel[i] < 1 || w.stride[i] < 1 || w.dilation[i] < 1 || w.padding[i] < 0)
+      throw Unsupported("kernel, stride and dilation must be positive, padding not negative");
   }
   return w;
 }
@@ -80,7 +81,8 @@ class Batched {
 };
 
 void need_float(Build& b, Value v, std::string_view what) {
-  if (!ir::is_floating(b.dtype(v))) throw Unsupported(fmt::format("{} of {}; GE has floating types only", what, ir::info(b.dtype(v)).torch));
+  if (!ir::is_floating(b.dtype(v)))
+    throw Unsupported(fmt::format("{} of {}; GE has floating types only", what, ir::info(b.dtype(v)).torch));
 }
 
 /// The dtype for maxima with indices, which GE takes of floats only: float32 holds the small integers exactly.
@@ -102,38 +104,48 @@ std::vector<Value> max_with_indices(Build& b, Value self, const Window& w, bool 
   const TensorType indices = values.with(DType::kInt64);
   std::vector<Value> both;
   if (dims == 3) {
-    both = b.ops<ge::MaxPool3DWithArgmaxV2>({values, indices}, {in.x},
-                                            {.ksize = w.kernel, .strides = w.stride, .pads = w.padding, .dilation = w.dilation, .ceil_mode = ceil_mode, .dtype = kIndexDType});
+    both = b.ops<ge::MaxPool3DWithArgmaxV2>(
+        {values, indices}, {in.x},
+        {.ksize = w.kernel, .strides = w.stride, .pads = w.padding, .dilation = w.dilation, .ceil_mode = ceil_mode, .dtype = kIndexDType});
     b.layout(both[0], Format::kNCDHW, {0});
   } else {
-    both = b.ops<ge::MaxPoolWithArgmaxV3>({values, indices}, {in.x},
-                                          {.ksize = w.kernel, .strides = w.stride, .pads = w.padding, .dtype = kIndexDType, .dilation = w.dilation, .ceil_mode = ceil_mode});
+    both = b.ops<ge::MaxPoolWithArgmaxV3>(
+        {values, indices}, {in.x},
+        {.ksize = w.kernel, .strides = w.stride, .pads = w.padding, .dtype = kIndexDType, .dilation = w.dilation, .ceil_mode = ceil_mode});
     b.layout(both[0], Format::kNCHW, {0});
   }
   return {b.cast(in.restore(both[0]), dtype), both[1]};
 }
 
 Value max_plane(Build& b, Value self, const Window& w, bool line, bool ceil_mode) {
-  if (std::any_of(w.dilation.begin(), w.dilation.end(), [](std::int64_t d) { return d != 1; })) return max_with_indices(b, self, w, line, ceil_mode)[0];
+  if (std::any_of(w.dilation.begin(), w.dilation.end(), [](std::int64_t d) { return d != 1; }))
+    return max_with_indices(b, self, w, line, ceil_mode)[0];
   const Batched in(b, self, line ? 1 : 2, line);
   const Value y = b.op<ge::MaxPoolV3>(in.type(0, b.dtype(self)), {in.x},
-                                      {.ksize = with_channels(w.kernel), .strides = with_channels(w.stride), .pads = {w.padding[0], w.padding[0], w.padding[1], w.padding[1]}, .ceil_mode = ceil_mode});
+                                      {.ksize = with_channels(w.kernel),
+                                       .strides = with_channels(w.stride),
+                                       .pads = {w.padding[0], w.padding[0], w.padding[1], w.padding[1]},
+                                       .ceil_mode = ceil_mode});
   b.layout(y, Format::kNCHW, {0});
   return in.restore(y);
 }
 // aten::max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, int[1] dilation=1, bool ceil_mode=False) -> Tensor
 Value max_pool1d(Build& b, Value self, Ints kernel_size, Ints stride, Ints padding, Ints dilation, bool ceil_mode) {
-  return max_plane(b, self, line_window(std::move(kernel_size), std::move(stride), std::move(padding), std::move(dilation)), true, ceil_mode);
+  return max_plane(b, self, line_window(std::move(kernel_size), std::move(stride), std::move(padding), std::move(dilation)), true,
+                   ceil_mode);
 }
 // aten::max_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool ceil_mode=False) -> Tensor
 Value max_pool2d(Build& b, Value self, Ints kernel_size, Ints stride, Ints padding, Ints dilation, bool ceil_mode) {
-  return max_plane(b, self, window(2, std::move(kernel_size), std::move(stride), std::move(padding), std::move(dilation)), false, ceil_mode);
+  return max_plane(b, self, window(2, std::move(kernel_size), std::move(stride), std::move(padding), std::move(dilation)), false,
+                   ceil_mode);
 }
 // aten::max_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=0, int[3] dilation=1, bool ceil_mode=False) -> Tensor
 Value max_pool3d(Build& b, Value self, Ints kernel_size, Ints stride, Ints padding, Ints dilation, bool ceil_mode) {
-  return max_with_indices(b, self, window(3, std::move(kernel_size), std::move(stride), std::move(padding), std::move(dilation)), false, ceil_mode)[0];
+  return max_with_indices(b, self, window(3, std::move(kernel_size), std::move(stride), std::move(padding), std::move(dilation)), false,
+                          ceil_mode)[0];
 }
-// aten::max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)
+// aten::max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool
+// ceil_mode=False) -> (Tensor, Tensor)
 template <std::size_t dims>
 std::vector<Value> max_pool_with_indices(Build& b, Value self, Ints kernel_size, Ints stride, Ints padding, Ints dilation, bool ceil_mode) {
   const Window w = window(dims, std::move(kernel_size), std::move(stride), std::move(padding), std::move(dilation));
@@ -160,7 +172,8 @@ Rounding rounding(const Expr& size, std::int64_t kernel, std::int64_t stride, st
   return {dropped, !dropped, dropped ? 0 : stride - rest};
 }
 
-Value average_plane(Build& b, Value self, const Window& w, bool line, bool ceil_mode, bool count_include_pad, std::optional<std::int64_t> divisor_override) {
+Value average_plane(Build& b, Value self, const Window& w, bool line, bool ceil_mode, bool count_include_pad,
+                    std::optional<std::int64_t> divisor_override) {
   need_float(b, self, "average pooling");
   const std::int64_t divisor = divisor_override.value_or(0);
   if (divisor_override && (divisor < 1 || divisor > 255)) throw Unsupported(fmt::format("divisor_override {}; GE takes 1 to 255", divisor));
@@ -176,7 +189,8 @@ Value average_plane(Build& b, Value self, const Window& w, bool line, bool ceil_
     } else if (!h.ceil || !v.ceil) {
       // Mixed: round down over a larger end pad, where that pad is never counted.
       const bool no_pad = w.padding[0] == 0 && w.padding[1] == 0;
-      if (h.extra < 0 || v.extra < 0 || !(exclusive || no_pad || divisor != 0)) throw Unsupported("ceil_mode in which torch drops the last window and GE does not");
+      if (h.extra < 0 || v.extra < 0 || !(exclusive || no_pad || divisor != 0))
+        throw Unsupported("ceil_mode in which torch drops the last window and GE does not");
       exclusive = exclusive || no_pad;
       pads[1] += h.extra;
       pads[3] += v.extra;
@@ -184,35 +198,53 @@ Value average_plane(Build& b, Value self, const Window& w, bool line, bool ceil_
     }
   }
   const Value y = b.op<ge::AvgPoolV2>(in.type(0, b.dtype(self)), {in.x},
-                                      {.ksize = with_channels(w.kernel), .strides = with_channels(w.stride), .pads = std::move(pads), .ceil_mode = ceil_mode, .exclusive = exclusive,
+                                      {.ksize = with_channels(w.kernel),
+                                       .strides = with_channels(w.stride),
+                                       .pads = std::move(pads),
+                                       .ceil_mode = ceil_mode,
+                                       .exclusive = exclusive,
                                        .divisor_override = divisor});
   b.layout(y, Format::kNCHW, {0});
   return in.restore(y);
 }
-// aten::avg_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, bool ceil_mode=False, bool count_include_pad=True) -> Tensor
+// aten::avg_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, bool ceil_mode=False, bool count_include_pad=True)
+// -> Tensor
 Value avg_pool1d(Build& b, Value self, Ints kernel_size, Ints stride, Ints padding, bool ceil_mode, bool count_include_pad) {
-  return average_plane(b, self, line_window(std::move(kernel_size), std::move(stride), std::move(padding), {1}), true, ceil_mode, count_include_pad, std::nullopt);
+  return average_plane(b, self, line_window(std::move(kernel_size), std::move(stride), std::move(padding), {1}), true, ceil_mode,
+                       count_include_pad, std::nullopt);
 }
-// aten::avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor
-Value avg_pool2d(Build& b, Value self, Ints kernel_size, Ints stride, Ints padding, bool ceil_mode, bool count_include_pad, std::optional<std::int64_t> divisor_override) {
-  return average_plane(b, self, window(2, std::move(kernel_size), std::move(stride), std::move(padding), {1}), false, ceil_mode, count_include_pad, divisor_override);
+// aten::avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, bool ceil_mode=False, bool count_include_pad=True,
+// int? divisor_override=None) -> Tensor
+Value avg_pool2d(Build& b, Value self, Ints kernel_size, Ints stride, Ints padding, bool ceil_mode, bool count_include_pad,
+                 std::optional<std::int64_t> divisor_override) {
+  return average_plane(b, self, window(2, std::move(kernel_size), std::move(stride), std::move(padding), {1}), false, ceil_mode,
+                       count_include_pad, divisor_override);
 }
-// aten::avg_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor
-Value avg_pool3d(Build& b, Value self, Ints kernel_size, Ints stride, Ints padding, bool ceil_mode, bool count_include_pad, std::optional<std::int64_t> divisor_override) {
+// aten::avg_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=0, bool ceil_mode=False, bool count_include_pad=True,
+// int? divisor_override=None) -> Tensor
+Value avg_pool3d(Build& b, Value self, Ints kernel_size, Ints stride, Ints padding, bool ceil_mode, bool count_include_pad,
+                 std::optional<std::int64_t> divisor_override) {
   need_float(b, self, "average pooling");
-  if (divisor_override && *divisor_override < 1) throw Unsupported(fmt::format("divisor_override {}; GE takes positive ones", *divisor_override));
+  if (divisor_override && *divisor_override < 1)
+    throw Unsupported(fmt::format("divisor_override {}; GE takes positive ones", *divisor_override));
   const Window w = window(3, std::move(kernel_size), std::move(stride), std::move(padding), {1});
   const Batched in(b, self, 3, false);
   const Ints& p = w.padding;
   const Value y = b.op<ge::AvgPool3D>(in.type(0, b.dtype(self)), {in.x},
-                                      {.ksize = w.kernel, .strides = w.stride, .pads = {p[0], p[0], p[1], p[1], p[2], p[2]}, .ceil_mode = ceil_mode, .count_include_pad = count_include_pad,
-                                       .divisor_override = divisor_override.value_or(0), .data_format = "NCDHW"});
+                                      {.ksize = w.kernel,
+                                       .strides = w.stride,
+                                       .pads = {p[0], p[0], p[1], p[1], p[2], p[2]},
+                                       .ceil_mode = ceil_mode,
+                                       .count_include_pad = count_include_pad,
+                                       .divisor_override = divisor_override.value_or(0),
+                                       .data_format = "NCDHW"});
   b.layout(y, Format::kNCDHW, {0});
   return in.restore(y);
 }
 
 void need_bins(const Ints& output_size) {
-  if (std::any_of(output_size.begin(), output_size.end(), [](std::int64_t n) { return n < 1; })) throw Unsupported("an adaptive pooling to an empty output");
+  if (std::any_of(output_size.begin(), output_size.end(), [](std::int64_t n) { return n < 1; }))
+    throw Unsupported("an adaptive pooling to an empty output");
 }
 
 // aten::adaptive_avg_pool2d(Tensor self, SymInt[2] output_size) -> Tensor
@@ -242,7 +274,8 @@ std::vector<Value> adaptive_max_pool2d(Build& b, Value self, Ints output_size) {
   need_bins(size);
   // The prototype has no bfloat16; float32 holds it exactly.
   const DType compute = b.dtype(self) == DType::kBFloat16 ? DType::kFloat : b.dtype(self);
-  const std::vector<Value> both = b.ops<ge::AdaptiveMaxPool2d>({b.out(0).with(compute), b.out(1)}, {b.cast(self, compute)}, {.output_size = size});
+  const std::vector<Value> both =
+      b.ops<ge::AdaptiveMaxPool2d>({b.out(0).with(compute), b.out(1)}, {b.cast(self, compute)}, {.output_size = size});
   return {b.cast(both[0], b.out(0).dtype), both[1]};
 }
 

@@ -10,7 +10,8 @@ namespace airloom::convert {
 
 namespace {
 
-/// Dims to reduce, normalised; all of them for None or []. Never empty for rank > 0: GE takes empty axes as "none" or "all" depending on the operator.
+/// Dims to reduce, normalised; all of them for None or []. Never empty for rank > 0: GE takes empty axes as "none" or "all" depending on
+/// the operator.
 Ints reduced(Build& b, Value self, const std::optional<Ints>& dim) {
   const std::int64_t rank = b.rank(self);
   Ints axes;
@@ -90,7 +91,8 @@ std::vector<Value> max_dim(Build& b, Value self, std::int64_t dim, bool keepdim)
   const DType compute = arg_dtype(b.dtype(self));
   const std::int64_t axis = b.dim_index(dim, b.rank(self));
   // The index output is int32 in every CANN version; the int64 attribute is newer.
-  const std::vector<Value> both = b.ops<Op>({b.out(1).with(DType::kInt32), b.out(0).with(compute)}, {b.cast(self, compute)}, {.dimension = axis, .keep_dims = keepdim});
+  const std::vector<Value> both =
+      b.ops<Op>({b.out(1).with(DType::kInt32), b.out(0).with(compute)}, {b.cast(self, compute)}, {.dimension = axis, .keep_dims = keepdim});
   return {b.cast(both[1], b.out(0).dtype), b.cast(both[0], b.out(1).dtype)};
 }
 
@@ -134,7 +136,8 @@ Value any_dims(Build& b, Value self, std::optional<Ints> dim, bool keepdim) {
 }
 
 /// sum((x - mean)^2) / max(0, n - correction): the plain formula, exact for any correction and for symbolic sizes.
-Value variance(Build& b, Value self, const std::optional<Ints>& dim, const std::optional<Scalar>& correction, bool keepdim, const TensorType& out, Value* mean_out) {
+Value variance(Build& b, Value self, const std::optional<Ints>& dim, const std::optional<Scalar>& correction, bool keepdim,
+               const TensorType& out, Value* mean_out) {
   const DType dtype = out.dtype;
   if (!ir::is_floating(dtype)) throw Unsupported("variance of a complex tensor");
   const Value x = b.cast(self, dtype);
@@ -153,7 +156,8 @@ Value variance(Build& b, Value self, const std::optional<Ints>& dim, const std::
     divisor = b.scalar(std::max(0.0, static_cast<double>(*n) - less), dtype);
   } else {
     const Value total = b.scalar(Scalar(count), dtype);
-    divisor = b.op<ge::Maximum>({dtype, {}, false}, {b.op<ge::Sub>({dtype, {}, false}, {total, b.scalar(less, dtype)}), b.scalar(0.0, dtype)});
+    divisor =
+        b.op<ge::Maximum>({dtype, {}, false}, {b.op<ge::Sub>({dtype, {}, false}, {total, b.scalar(less, dtype)}), b.scalar(0.0, dtype)});
   }
   return b.op<ge::RealDiv>(out, {sum, divisor});
 }
@@ -181,9 +185,11 @@ Value logsumexp(Build& b, Value self, Ints dim, bool keepdim) {
   const TensorType kept{dtype, reduced_shape(b.shape(self), axes, true), false};
   const Value top = b.op<ge::ReduceMax>(kept, {x, b.ints(axes)}, {.keep_dims = true});
   // An infinite maximum would give inf - inf.
-  const Value infinite = b.op<ge::Equal>(kept.with(DType::kBool), {b.op<ge::Abs>(kept, {top}), b.scalar(std::numeric_limits<double>::infinity(), dtype)});
+  const Value infinite =
+      b.op<ge::Equal>(kept.with(DType::kBool), {b.op<ge::Abs>(kept, {top}), b.scalar(std::numeric_limits<double>::infinity(), dtype)});
   const Value shift = b.op<ge::SelectV2>(kept, {infinite, b.scalar(0.0, dtype), top});
-  const Value total = b.op<ge::ReduceSum>(kept, {b.op<ge::Exp>(b.type(x), {b.op<ge::Sub>(b.type(x), {x, shift})}), b.ints(axes)}, {.keep_dims = true});
+  const Value total =
+      b.op<ge::ReduceSum>(kept, {b.op<ge::Exp>(b.type(x), {b.op<ge::Sub>(b.type(x), {x, shift})}), b.ints(axes)}, {.keep_dims = true});
   const Value result = b.op<ge::Add>(kept, {b.op<ge::Log>(kept, {total}), shift});
   return keepdim ? result : b.reshape(result, b.out().shape);
 }
@@ -248,8 +254,8 @@ std::vector<Value> topk(Build& b, Value self, Expr k, std::int64_t dim, bool lar
   Shape shape = b.shape(moved.x);
   shape.back() = k;
   const DType dtype = b.dtype(self);
-  const std::vector<Value> both = b.ops<ge::TopKV2>({{dtype, shape, false}, {DType::kInt32, shape, false}}, {moved.x, b.scalar(Scalar(k), DType::kInt32)},
-                                                    {.sorted = sorted, .largest = largest});
+  const std::vector<Value> both = b.ops<ge::TopKV2>({{dtype, shape, false}, {DType::kInt32, shape, false}},
+                                                    {moved.x, b.scalar(Scalar(k), DType::kInt32)}, {.sorted = sorted, .largest = largest});
   return from_last(b, moved, both[0], both[1]);
 }
 
@@ -257,7 +263,8 @@ std::vector<Value> sorted_by(Build& b, Value self, bool stable, std::int64_t dim
   const LastAxis moved = to_last(b, self, dim);
   const TensorType type = b.type(moved.x);
   const DType compute = type.dtype == DType::kBool ? DType::kInt32 : type.dtype;
-  const std::vector<Value> both = b.ops<ge::Sort>({type.with(compute), type.with(DType::kInt32)}, {b.cast(moved.x, compute)}, {.descending = descending, .stable = stable});
+  const std::vector<Value> both = b.ops<ge::Sort>({type.with(compute), type.with(DType::kInt32)}, {b.cast(moved.x, compute)},
+                                                  {.descending = descending, .stable = stable});
   return from_last(b, moved, b.cast(both[0], type.dtype), both[1]);
 }
 // aten::sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)
@@ -293,7 +300,8 @@ Value safe_softmax(Build& b, Value self, std::int64_t dim, std::optional<DType>)
   const Ints axes{b.dim_index(dim, b.rank(self))};
   const TensorType kept{DType::kBool, reduced_shape(b.shape(self), axes, true), false};
   const Value masked = b.op<ge::Equal>(b.type(x).with(DType::kBool), {x, b.scalar(-std::numeric_limits<double>::infinity(), dtype)});
-  return b.op<ge::SelectV2>(b.out(), {b.op<ge::ReduceAll>(kept, {masked, b.ints(axes)}, {.keep_dims = true}), b.scalar(0.0, dtype), result});
+  return b.op<ge::SelectV2>(b.out(),
+                            {b.op<ge::ReduceAll>(kept, {masked, b.ints(axes)}, {.keep_dims = true}), b.scalar(0.0, dtype), result});
 }
 
 constexpr Converter table[] = {

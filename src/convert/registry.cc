@@ -4,9 +4,18 @@ namespace airloom::convert {
 
 std::vector<Family> families() {
   return {
-      {"pointwise", pointwise_table()}, {"activation", activation_table()}, {"compare", compare_table()},   {"reduce", reduce_table()},
-      {"linalg", linalg_table()},       {"conv", conv_table()},             {"pool", pool_table()},         {"norm", norm_table()},
-      {"shape", shape_table()},         {"index", index_table()},           {"creation", creation_table()}, {"attention", attention_table()},
+      {"pointwise", pointwise_table()},
+      {"activation", activation_table()},
+      {"compare", compare_table()},
+      {"reduce", reduce_table()},
+      {"linalg", linalg_table()},
+      {"conv", conv_table()},
+      {"pool", pool_table()},
+      {"norm", norm_table()},
+      {"shape", shape_table()},
+      {"index", index_table()},
+      {"creation", creation_table()},
+      {"attention", attention_table()},
       {"collective", collective_table()},
   };
 }

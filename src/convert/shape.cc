@@ -105,7 +105,8 @@ std::vector<Value> split_into(Build& b, Value self, std::int64_t dim) {
   for (const TensorType& type : types) sizes.push_back(type.shape[at(axis)]);
   const auto count = static_cast<std::int64_t>(types.size());
   const Value list = b.sizes(sizes);
-  return b.ops<ge::SplitV>(std::move(types), {self, list, b.constant(ir::Tensor::from_ints(DType::kInt32, {}, {&axis, 1}))}, {.num_split = count});
+  return b.ops<ge::SplitV>(std::move(types), {self, list, b.constant(ir::Tensor::from_ints(DType::kInt32, {}, {&axis, 1}))},
+                           {.num_split = count});
 }
 // aten::split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]
 std::vector<Value> split(Build& b, Value self, Expr, std::int64_t dim) { return split_into(b, self, dim); }
@@ -165,7 +166,8 @@ Value select(Build& b, Value self, std::int64_t dim, Expr index) {
   if (negative && size.is_const()) index = index + size;
   const bool wraps = index.value() && *index.value() < 0;
   const Value x = dtype == DType::kBool ? b.cast(self, DType::kUInt8) : self;
-  const Value result = b.op<ge::GatherV2>(b.out().with(b.dtype(x)), {x, b.size(index), b.scalar(axis, DType::kInt64)}, {.negative_index_support = wraps});
+  const Value result =
+      b.op<ge::GatherV2>(b.out().with(b.dtype(x)), {x, b.size(index), b.scalar(axis, DType::kInt64)}, {.negative_index_support = wraps});
   return b.cast(result, dtype);
 }
 
@@ -215,7 +217,8 @@ Value triangle(Build& b, Value self, std::int64_t diagonal) {
 
 // aten::_local_scalar_dense(Tensor self) -> Scalar
 Value item(Build& b, Value self) {
-  if (!ir::is_integral(b.dtype(self)) && b.dtype(self) != DType::kBool) throw Unsupported("item() of a float tensor makes a Python float that the graph cannot hold");
+  if (!ir::is_integral(b.dtype(self)) && b.dtype(self) != DType::kBool)
+    throw Unsupported("item() of a float tensor makes a Python float that the graph cannot hold");
   return b.cast(b.reshape(self, {}), DType::kInt64);
 }
 

@@ -9,10 +9,47 @@ namespace airloom::ir {
 
 /// Values are ge::DataType numbers (what attributes of kind Type and Cast.dst_type hold).
 enum class DType : std::uint8_t {
-  kFloat = 0, kFloat16 = 1, kInt8 = 2, kInt32 = 3, kUInt8 = 4, kInt16 = 6, kUInt16 = 7, kUInt32 = 8, kInt64 = 9, kUInt64 = 10,
-  kDouble = 11, kBool = 12, kString = 13, kDualSubInt8 = 14, kDualSubUInt8 = 15, kComplex64 = 16, kComplex128 = 17, kQInt8 = 18, kQInt16 = 19, kQInt32 = 20, kQUInt8 = 21, kQUInt16 = 22,
-  kResource = 23, kStringRef = 24, kDual = 25, kVariant = 26, kBFloat16 = 27, kUndefined = 28, kInt4 = 29, kUInt1 = 30, kInt2 = 31, kUInt2 = 32, kComplex32 = 33, kHiFloat8 = 34,
-  kFloat8E5M2 = 35, kFloat8E4M3FN = 36, kFloat8E8M0 = 37, kFloat6E3M2 = 38, kFloat6E2M3 = 39, kFloat4E2M1 = 40, kFloat4E1M2 = 41,
+  kFloat = 0,
+  kFloat16 = 1,
+  kInt8 = 2,
+  kInt32 = 3,
+  kUInt8 = 4,
+  kInt16 = 6,
+  kUInt16 = 7,
+  kUInt32 = 8,
+  kInt64 = 9,
+  kUInt64 = 10,
+  kDouble = 11,
+  kBool = 12,
+  kString = 13,
+  kDualSubInt8 = 14,
+  kDualSubUInt8 = 15,
+  kComplex64 = 16,
+  kComplex128 = 17,
+  kQInt8 = 18,
+  kQInt16 = 19,
+  kQInt32 = 20,
+  kQUInt8 = 21,
+  kQUInt16 = 22,
+  kResource = 23,
+  kStringRef = 24,
+  kDual = 25,
+  kVariant = 26,
+  kBFloat16 = 27,
+  kUndefined = 28,
+  kInt4 = 29,
+  kUInt1 = 30,
+  kInt2 = 31,
+  kUInt2 = 32,
+  kComplex32 = 33,
+  kHiFloat8 = 34,
+  kFloat8E5M2 = 35,
+  kFloat8E4M3FN = 36,
+  kFloat8E8M0 = 37,
+  kFloat6E3M2 = 38,
+  kFloat6E2M3 = 39,
+  kFloat4E2M1 = 40,
+  kFloat4E1M2 = 41,
   kHiFloat4 = 42,
 };
 
@@ -48,8 +85,8 @@ double decode_float(DType dtype, std::uint16_t bits);
 
 /// Tensor formats airloom reads and writes; others in a file are kept as kOther with their string.
 enum class Format : std::uint8_t { kND, kNCHW, kNHWC, kNCDHW, kNDHWC, kReserved, kOther };
-std::string_view to_string(Format format);      // "ND", "NCHW", ...; "" for kReserved, "OTHER" for kOther
-int ge_number(Format format);                   // ge::Format number, for format_for_int; FORMAT_RESERVED's for kOther
+std::string_view to_string(Format format);         // "ND", "NCHW", ...; "" for kReserved, "OTHER" for kOther
+int ge_number(Format format);                      // ge::Format number, for format_for_int; FORMAT_RESERVED's for kOther
 Format format_from_string(std::string_view name);  // "", "RESERVED", "FORMAT_RESERVED", "UNDEFINED" give kReserved
 
 }  // namespace airloom::ir

@@ -63,11 +63,11 @@ struct Output {
 
 /// Where a node comes from in the user's program.
 struct Origin {
-  std::string fx;             // FX node name
-  std::string target;         // ATen overload
-  std::string module;         // module path ("encoder.layer.0.attention")
-  std::string source;         // "file.py:12: the line's text"
-  std::string module_stack;   // str(node.meta["nn_module_stack"])
+  std::string fx;            // FX node name
+  std::string target;        // ATen overload
+  std::string module;        // module path ("encoder.layer.0.attention")
+  std::string source;        // "file.py:12: the line's text"
+  std::string module_stack;  // str(node.meta["nn_module_stack"])
 };
 
 struct Node {
@@ -75,7 +75,7 @@ struct Node {
   std::string type;
   std::vector<Input> inputs;
   std::vector<Output> outputs;
-  std::vector<NodeId> control;         // must run before this node
+  std::vector<NodeId> control;  // must run before this node
   Attrs attrs;
   std::vector<std::string> subgraphs;  // names of graphs in Module, in prototype slot order
   std::shared_ptr<const Origin> origin;
@@ -103,7 +103,11 @@ class Graph {
   /// Live nodes in a topological order that keeps arena order where it can; nullopt on a cycle.
   [[nodiscard]] std::optional<std::vector<NodeId>> topological() const;
   /// Users of each node's outputs as (user, input slot), indexed by NodeId; a snapshot, deterministic.
-  struct Use { NodeId user; std::uint32_t slot; std::uint32_t output; };
+  struct Use {
+    NodeId user;
+    std::uint32_t slot;
+    std::uint32_t output;
+  };
   [[nodiscard]] std::vector<std::vector<Use>> uses() const;
   /// Nodes of the is_input_type() types by their "index" attribute (those without one last).
   [[nodiscard]] std::vector<NodeId> inputs() const;
@@ -131,7 +135,8 @@ bool is_const_type(std::string_view op_type);  // Const, Constant, FileConstant
 /// The elements of a Const node, null when `id` is another kind of node.
 TensorRef const_value(const Graph& graph, NodeId id);
 
-/// IR invariants (unique names, inputs exist, acyclic, one NetOutput, index permutation, shapes of Const equal to their types). First violation, with the node's name.
+/// IR invariants (unique names, inputs exist, acyclic, one NetOutput, index permutation, shapes of Const equal to their types). First
+/// violation, with the node's name.
 Status verify(const Module& module);
 
 /// Text form; parse(print(m)) equals m when `elide` is 0. Constants of more than `elide` elements print "..." (0: never).

@@ -32,30 +32,35 @@ struct Ref {
 struct None {};
 struct Arg;
 using ArgList = std::vector<Arg>;
+/// {"memory_format", "contiguous_format"}, {"device", "cpu"}, {"layout", "strided"}.
+struct Word {
+  std::string kind, text;
+};
 /// One argument: None, tensor, SymInt/int, float, bool, string, dtype, layout/device/memory_format (as Word), list.
-struct Word { std::string kind, text; };  // {"memory_format", "contiguous_format"}, {"device", "cpu"}, {"layout", "strided"}
 struct Arg {
   std::variant<None, Ref, Expr, double, bool, std::string, DType, Word, ArgList> value;
 };
 
 struct Node {
   std::string name;
-  std::string target;                 // "aten.add.Tensor", "_c10d_functional.all_reduce.default"
-  std::vector<Arg> args;              // in schema order, defaults filled in
+  std::string target;     // "aten.add.Tensor", "_c10d_functional.all_reduce.default"
+  std::vector<Arg> args;  // in schema order, defaults filled in
   /// Outputs: tensors, or one Expr for an op that returns a SymInt (item, sym_size).
-  struct Output { std::variant<None, ir::TensorType, Expr> type; };
+  struct Output {
+    std::variant<None, ir::TensorType, Expr> type;
+  };
   std::vector<Output> outputs;
   std::shared_ptr<const ir::Origin> origin;
 };
 
 enum class InputKind : std::uint8_t { kUser, kWeight, kSymInt };
 struct Input {
-  std::string name;          // SSA name
+  std::string name;  // SSA name
   InputKind kind = InputKind::kUser;
-  std::string label;         // user input: the name in the file; weight: its fully qualified name
+  std::string label;  // user input: the name in the file; weight: its fully qualified name
   ir::TensorType type;
-  std::optional<Expr> symint;      // kSymInt: the symbol
-  ir::TensorRef tensor;            // kWeight
+  std::optional<Expr> symint;  // kSymInt: the symbol
+  ir::TensorRef tensor;        // kWeight
 };
 
 struct Output {
@@ -66,7 +71,7 @@ struct Output {
 };
 
 struct Group {
-  std::string name;              // as in the collectives' group argument
+  std::string name;  // as in the collectives' group argument
   std::vector<std::int64_t> ranks;
 };
 

@@ -148,14 +148,16 @@ class Reader {
     std::string_view hex;
     if (object.at_key("data").get(hex) == simdjson::SUCCESS) {
       auto bytes = std::make_shared<std::vector<std::byte>>(unhex(hex, at + "/data"));
-      if (static_cast<std::int64_t>(bytes->size()) != count) throw Malformed{at + "/data", fmt::format("{} bytes, the shape needs {}", bytes->size(), count)};
+      if (static_cast<std::int64_t>(bytes->size()) != count)
+        throw Malformed{at + "/data", fmt::format("{} bytes, the shape needs {}", bytes->size(), count)};
       tensor->data = bytes->data();
       tensor->owner = std::move(bytes);
     } else {
       if (row >= memory_.size()) throw Malformed{at, "no memory was handed over for this weight"};
       dom::element stride;
       if (object.at_key("stride").get(stride) == simdjson::SUCCESS) tensor->stride = int_list(stride, at + "/stride");
-      if (!tensor->stride.empty() && tensor->stride.size() != tensor->shape.size()) throw Malformed{at + "/stride", "another rank than the shape"};
+      if (!tensor->stride.empty() && tensor->stride.size() != tensor->shape.size())
+        throw Malformed{at + "/stride", "another rank than the shape"};
       tensor->data = memory_[row].data;
       tensor->owner = memory_[row].owner;
       if (tensor->data == nullptr && count > 0) throw Malformed{at, fmt::format("the weight \"{}\" has no memory", tensor->weight)};

@@ -48,11 +48,18 @@ void host_rotary_mul(HostCtx& c) { c.out(0, rotate(c.in(0), c.in(1), c.in(2), Ro
 void host_rotary(HostCtx& c) {
   const std::int64_t mode = c.attr_int("mode", 0);
   if (mode < 0 || mode > 3 || c.maybe("rotate", 3).present()) bad(Errc::kUnsupported, fmt::format("rotary mode {}", mode), c.node().name);
-  c.out(0, rotate(c.in(0), c.in(1), c.in(2), mode == 0 ? Rot::kHalf : mode == 1 ? Rot::kInterleave : mode == 2 ? Rot::kQuarter : Rot::kInterleaveHalf));
+  c.out(0, rotate(c.in(0), c.in(1), c.in(2),
+                  mode == 0   ? Rot::kHalf
+                  : mode == 1 ? Rot::kInterleave
+                  : mode == 2 ? Rot::kQuarter
+                              : Rot::kInterleaveHalf));
 }
 void host_apply_rotary(HostCtx& c) {
   const std::string mode = c.attr_string("rotary_mode", "half");
-  const Rot rot = mode == "half" ? Rot::kHalf : mode == "interleave" ? Rot::kInterleave : mode == "quarter" ? Rot::kQuarter : Rot::kInterleaveHalf;
+  const Rot rot = mode == "half"         ? Rot::kHalf
+                  : mode == "interleave" ? Rot::kInterleave
+                  : mode == "quarter"    ? Rot::kQuarter
+                                         : Rot::kInterleaveHalf;
   if (rot == Rot::kInterleaveHalf) bad(Errc::kUnsupported, fmt::format("rotary_mode '{}'", mode), c.node().name);
   c.out(0, rotate(c.in("query", 0), c.in("cos", 2), c.in("sin", 3), rot));
   c.out(1, rotate(c.in("key", 1), c.in("cos", 2), c.in("sin", 3), rot));
@@ -65,7 +72,9 @@ struct Heads {
   std::vector<double> v;
   std::int64_t b = 0, n = 0, s = 0, d = 0;
   std::int64_t sb = 0, sn = 0, ss = 0;
-  [[nodiscard]] std::size_t row(std::int64_t batch, std::int64_t head, std::int64_t at) const { return static_cast<std::size_t>(batch * sb + head * sn + at * ss); }
+  [[nodiscard]] std::size_t row(std::int64_t batch, std::int64_t head, std::int64_t at) const {
+    return static_cast<std::size_t>(batch * sb + head * sn + at * ss);
+  }
 };
 Heads heads(const Tensor& x, const std::string& layout, std::int64_t n) {
   Heads h;
@@ -113,14 +122,15 @@ void attend(const Heads& q, const Heads& k, const Heads& v, const Attention& a, 
   if (a.mask.present() && a.sparse < 2) {
     mask = values<std::int64_t>(cast(a.mask, DType::kBool));
     Dims m = a.mask.shape;
-    if (m.size() == 3) m.insert(m.begin() + 1, 1);               // [b, q, kv]
+    if (m.size() == 3) m.insert(m.begin() + 1, 1);                                   // [b, q, kv]
     if (m.size() == 2 && q.s == 1 && m[0] == q.b && q.b > 1) m = {q.b, 1, 1, m[1]};  // decode: [b, kv]
     mask_map = broadcast_map(m, full);
   }
   std::vector<double> score(static_cast<std::size_t>(k.s));
   std::int64_t flat = 0;
   for (std::int64_t b = 0; b < q.b; ++b) {
-    const std::int64_t kv = a.kv_lengths.empty() ? k.s : std::min(k.s, a.kv_lengths[a.kv_lengths.size() == 1 ? 0 : static_cast<std::size_t>(b)]);
+    const std::int64_t kv =
+        a.kv_lengths.empty() ? k.s : std::min(k.s, a.kv_lengths[a.kv_lengths.size() == 1 ? 0 : static_cast<std::size_t>(b)]);
     for (std::int64_t n = 0; n < q.n; ++n) {
       const std::int64_t kn = n / (q.n / k.n);
       for (std::int64_t i = 0; i < q.s; ++i) {
@@ -132,7 +142,8 @@ void attend(const Heads& q, const Heads& k, const Heads& v, const Attention& a, 
           if (a.sparse == 2 || a.sparse == 3) keep = keep && j <= i + shift;
           if (a.sparse == 4 || (a.sparse == 0 && !mask.empty())) keep = keep && j >= i + shift - a.pre && j <= i + shift + a.next;
           double e = 0;
-          for (std::int64_t d = 0; d < q.d; ++d) e += q.v[q.row(b, n, i) + static_cast<std::size_t>(d)] * k.v[k.row(b, kn, j) + static_cast<std::size_t>(d)];
+          for (std::int64_t d = 0; d < q.d; ++d)
+            e += q.v[q.row(b, n, i) + static_cast<std::size_t>(d)] * k.v[k.row(b, kn, j) + static_cast<std::size_t>(d)];
           const double add = bias.empty() ? 0.0 : bias[static_cast<std::size_t>(bias_map[static_cast<std::size_t>(flat)])];
           e = a.bias_before_scale ? a.scale * (e + add) : a.scale * e + add;
           score[static_cast<std::size_t>(j)] = keep ? e : -INFINITY;
@@ -149,14 +160,14 @@ void attend(const Heads& q, const Heads& k, const Heads& v, const Attention& a, 
         }
         for (std::int64_t d = 0; d < v.d; ++d) {
           double e = 0;
-          for (std::int64_t j = 0; j < k.s; ++j) e += score[static_cast<std::size_t>(j)] * v.v[v.row(b, kn, j) + static_cast<std::size_t>(d)];
+          for (std::int64_t j = 0; j < k.s; ++j)
+            e += score[static_cast<std::size_t>(j)] * v.v[v.row(b, kn, j) + static_cast<std::size_t>(d)];
           out[shape.row(b, n, i) + static_cast<std::size_t>(d)] = sum == 0 ? 0.0 : e / sum;  // fully masked rows give zeros
         }
       }
     }
   }
 }
-
 
 /// Fused attention for inference: key and value are lists of one tensor.
 void host_infer_attention(HostCtx& c) {
@@ -166,8 +177,10 @@ void host_infer_attention(HostCtx& c) {
   const std::vector<Tensor> keys = listed ? c.list("key", 1, c.in_count() - 2) : std::vector<Tensor>{c.in("key", 1)};
   const std::vector<Tensor> vals = listed ? c.list("value", 2, c.in_count() - 3) : std::vector<Tensor>{c.in("value", 2)};
   if (keys.size() != 1 || vals.size() != 1) bad(Errc::kUnsupported, "attention over a list of several caches", c.node().name);
-  for (const char* name : {"block_table", "dequant_scale1", "quant_scale1", "dequant_scale2", "quant_scale2", "antiquant_scale", "antiquant_offset", "query_padding_size", "kv_padding_size"}) {
-    if (c.slot(name, SIZE_MAX) != SIZE_MAX && c.fed(c.slot(name, SIZE_MAX))) bad(Errc::kUnsupported, fmt::format("attention with {}", name), c.node().name);
+  for (const char* name : {"block_table", "dequant_scale1", "quant_scale1", "dequant_scale2", "quant_scale2", "antiquant_scale",
+                           "antiquant_offset", "query_padding_size", "kv_padding_size"}) {
+    if (c.slot(name, SIZE_MAX) != SIZE_MAX && c.fed(c.slot(name, SIZE_MAX)))
+      bad(Errc::kUnsupported, fmt::format("attention with {}", name), c.node().name);
   }
   std::string layout = c.attr_string("input_layout", "BSH");
   std::string out_layout = layout;
@@ -188,7 +201,8 @@ void host_infer_attention(HostCtx& c) {
   a.next = q.s == 1 ? INT32_MAX : c.attr_int("next_tokens", type == "PromptFlashAttention" ? 0 : INT32_MAX);
   if (a.sparse < 0 || a.sparse > 4) bad(Errc::kUnsupported, fmt::format("sparse_mode {}", a.sparse), c.node().name);
   if (a.sparse == 1) a.pre = a.next = INT32_MAX;
-  if (const Tensor kv = c.maybe(type == "IncreFlashAttention" ? "actual_seq_lengths" : "actual_seq_lengths_kv", SIZE_MAX); kv.present()) a.kv_lengths = ints(kv);
+  if (const Tensor kv = c.maybe(type == "IncreFlashAttention" ? "actual_seq_lengths" : "actual_seq_lengths_kv", SIZE_MAX); kv.present())
+    a.kv_lengths = ints(kv);
   const Heads k = heads(keys[0], layout, kv_n);
   const Heads v = heads(vals[0], layout, kv_n);
   Dims shape = query.shape;
@@ -227,9 +241,12 @@ void host_flash_score(HostCtx& c) {
   const Heads q = heads(query, layout, n);
   const Tensor& key = c.in("key", 1);
   std::int64_t kv_n = n;
-  if (layout == "BNSD") kv_n = key.shape.at(1);
-  else if (layout == "BSND") kv_n = key.shape.at(2);
-  else if (key.rank() == 3 && q.d != 0) kv_n = key.shape[2] / q.d;
+  if (layout == "BNSD")
+    kv_n = key.shape.at(1);
+  else if (layout == "BSND")
+    kv_n = key.shape.at(2);
+  else if (key.rank() == 3 && q.d != 0)
+    kv_n = key.shape[2] / q.d;
   const Heads k = heads(key, layout, kv_n);
   const Heads v = heads(c.in("value", 2), layout, kv_n);
   Dims shape = query.shape;
@@ -258,18 +275,21 @@ void ov_infer_attention(OvCtx& c) {
   const std::vector<OvValue> vals = listed ? c.list("value", 2, c.in_count() - 3) : std::vector<OvValue>{c.in("value", 2)};
   std::int64_t kv_n = c.attr_int("num_key_value_heads", type == "FusedInferAttentionScore" ? 0 : 1);
   if (kv_n == 0) kv_n = c.attr_int("num_heads");
-  const bool bands = c.fed("atten_mask", 4) && (c.attr_int("pre_tokens", type == "PromptFlashAttention" ? 214748647 : INT32_MAX) < (1 << 24) ||
-                                                c.attr_int("next_tokens", type == "PromptFlashAttention" ? 0 : INT32_MAX) < (1 << 24));
-  if (keys.size() != 1 || vals.size() != 1 || c.attr_string("input_layout", "BSH") != "BNSD" || kv_n != c.attr_int("num_heads") || !is_real(q) || c.read(1) ||
-      c.attr_int("sparse_mode", 0) > 1 || (bands && c.attr_int("sparse_mode", 0) == 0)) {
+  const bool bands =
+      c.fed("atten_mask", 4) && (c.attr_int("pre_tokens", type == "PromptFlashAttention" ? 214748647 : INT32_MAX) < (1 << 24) ||
+                                 c.attr_int("next_tokens", type == "PromptFlashAttention" ? 0 : INT32_MAX) < (1 << 24));
+  if (keys.size() != 1 || vals.size() != 1 || c.attr_string("input_layout", "BSH") != "BNSD" || kv_n != c.attr_int("num_heads") ||
+      !is_real(q) || c.read(1) || c.attr_int("sparse_mode", 0) > 1 || (bands && c.attr_int("sparse_mode", 0) == 0)) {
     throw NeedsHost{};
   }
   for (std::size_t i = 0; i < c.in_count(); ++i) {
     const std::string& name = c.node().inputs[i].name;
-    const bool known = name == "query" || name.starts_with("key") || name.starts_with("value") || name == "pse_shift" || name == "atten_mask";
+    const bool known =
+        name == "query" || name.starts_with("key") || name.starts_with("value") || name == "pse_shift" || name == "atten_mask";
     if (c.fed(i) && !known) throw NeedsHost{};
   }
-  OvValue score = mk<op::Multiply>(mk<op::MatMul>(q, keys[0], false, true), num(q, c.attr_float(type == "FusedInferAttentionScore" ? "scale" : "scale_value", 1.0)));
+  OvValue score = mk<op::Multiply>(mk<op::MatMul>(q, keys[0], false, true),
+                                   num(q, c.attr_float(type == "FusedInferAttentionScore" ? "scale" : "scale_value", 1.0)));
   if (c.fed("pse_shift", 3)) score = mk<op::Add>(score, c.in("pse_shift", 3));
   if (c.fed("atten_mask", 4)) {
     const OvValue mask = c.in("atten_mask", 4);

@@ -20,7 +20,8 @@ struct Mapping {
 
 Mapping map_file(const std::string& path, const std::string& where) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) bad(errno == ENOENT ? Errc::kNotFound : Errc::kIo, fmt::format("cannot open weight file {}: {}", path, std::strerror(errno)), where);
+  if (fd < 0)
+    bad(errno == ENOENT ? Errc::kNotFound : Errc::kIo, fmt::format("cannot open weight file {}: {}", path, std::strerror(errno)), where);
   struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(fd);
@@ -51,19 +52,23 @@ std::string resolve(const std::string& path, const std::vector<std::string>& fol
     const fs::path candidate = fs::path(folder) / path;
     if (fs::exists(candidate, ignored)) return candidate.string();
   }
-  bad(Errc::kNotFound, fmt::format("weight file {} is not in {}", path, fmt::join(folders, ", ")), where, "run from the folder the export was made in, or pass working_dir");
+  bad(Errc::kNotFound, fmt::format("weight file {} is not in {}", path, fmt::join(folders, ", ")), where,
+      "run from the folder the export was made in, or pass working_dir");
 }
 
 /// Elements at `offset` of a file; exact: the file must hold nothing else.
-Tensor from_file(DType dtype, Dims shape, const std::string& path, std::int64_t offset, std::int64_t length, bool exact, const std::string& where) {
+Tensor from_file(DType dtype, Dims shape, const std::string& path, std::int64_t offset, std::int64_t length, bool exact,
+                 const std::string& where) {
   Tensor out;
   out.dtype = dtype;
   out.shape = std::move(shape);
   const std::int64_t need = out.nbytes();
-  if (length != 0 && length != need) bad(Errc::kInvalidGraph, fmt::format("{} bytes are recorded, shape and type need {}", length, need), where);
+  if (length != 0 && length != need)
+    bad(Errc::kInvalidGraph, fmt::format("{} bytes are recorded, shape and type need {}", length, need), where);
   const Mapping file = map_file(path, where);
   if (offset < 0 || offset > file.size || file.size - offset < need || (exact && file.size != need)) {
-    bad(Errc::kIo, fmt::format("weight file {} has {} bytes, {} at offset {} are needed", path, file.size, need, offset), where, "the file is truncated or belongs to another export");
+    bad(Errc::kIo, fmt::format("weight file {} has {} bytes, {} at offset {} are needed", path, file.size, need, offset), where,
+        "the file is truncated or belongs to another export");
   }
   if (need == 0) return zeros(dtype, out.shape);
   out.data = file.data + offset;
@@ -86,13 +91,15 @@ Tensor load_constant(const ir::Graph& graph, ir::NodeId id, const Options& optio
   const NodeView view(node);
   if (node.type == "FileConstant") {
     const DType dtype = view.attr_dtype("dtype");
-    if (ir::item_size(dtype) == 0) bad(Errc::kUnsupported, fmt::format("element type {} cannot be computed with", ir::info(dtype).ge), node.name);
+    if (ir::item_size(dtype) == 0)
+      bad(Errc::kUnsupported, fmt::format("element type {} cannot be computed with", ir::info(dtype).ge), node.name);
     const Dims shape = view.attr_ints("shape");
     const std::string location = view.attr_string("location", "");
     const std::string folder = options.directory.empty() ? "." : options.directory;
     const std::string parent = (std::filesystem::path(folder) / "..").string();
     if (!location.empty()) {
-      return aligned(from_file(dtype, shape, resolve(location, {options.working_dir, parent, folder}, node.name), view.attr_int("offset", 0), view.attr_int("length", 0), false, node.name));
+      return aligned(from_file(dtype, shape, resolve(location, {options.working_dir, parent, folder}, node.name),
+                               view.attr_int("offset", 0), view.attr_int("length", 0), false, node.name));
     }
     const std::string path = view.attr_string("file_path", "");
     if (path.empty()) bad(Errc::kInvalidGraph, "FileConstant has neither location nor file_path", node.name);
@@ -100,7 +107,8 @@ Tensor load_constant(const ir::Graph& graph, ir::NodeId id, const Options& optio
   }
   const ir::TensorRef value = ir::const_value(graph, id);
   if (value == nullptr) bad(Errc::kInvalidGraph, "Const has no value", node.name);
-  if (ir::item_size(value->dtype) == 0) bad(Errc::kUnsupported, fmt::format("element type {} cannot be computed with", ir::info(value->dtype).ge), node.name);
+  if (ir::item_size(value->dtype) == 0)
+    bad(Errc::kUnsupported, fmt::format("element type {} cannot be computed with", ir::info(value->dtype).ge), node.name);
   if (const std::string location = view.attr_string("location", ""); !location.empty()) {
     if (std::filesystem::path(location).is_absolute()) bad(Errc::kInvalidGraph, "a Const's location must be relative", node.name);
     const std::string path = (std::filesystem::path(options.directory.empty() ? "." : options.directory) / location).string();

@@ -23,7 +23,8 @@ std::vector<Tensor> operands(HostCtx& c) {
 }
 void give(HostCtx& c, std::vector<Tensor> results) {
   for (std::size_t i = 0; i < c.out_count(); ++i) {
-    if (i >= results.size() || !results[i].present()) bad(Errc::kInvalidGraph, fmt::format("the subgraph gives no output {}", i), c.node().name);
+    if (i >= results.size() || !results[i].present())
+      bad(Errc::kInvalidGraph, fmt::format("the subgraph gives no output {}", i), c.node().name);
     c.out(i, results[i]);
   }
 }
@@ -54,7 +55,8 @@ void host_assert(HostCtx& c) {
   for (std::size_t i = 1; i < c.in_count(); ++i) {
     const Tensor& x = c.in(i);
     const std::vector<double> v = ir::is_complex(x.dtype) ? std::vector<double>{} : values<double>(x);
-    text += fmt::format(" {} [{}]", dims_text(x.shape), fmt::join(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(v.size(), 3)), ", "));
+    text += fmt::format(" {} [{}]", dims_text(x.shape),
+                        fmt::join(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(v.size(), 3)), ", "));
   }
   bad(Errc::kRuntime, "the assertion failed:" + text, c.node().name);
 }

@@ -12,7 +12,8 @@ constexpr double kSmall = 16777216;  // 2^24: exact in float32 and int32 alike
 
 bool is_int(DType dtype) { return dtype == DType::kInt64 || dtype == DType::kInt32 || dtype == DType::kInt8 || dtype == DType::kUInt8; }
 bool is_wide(DType dtype) {
-  return dtype == DType::kDouble || ir::is_complex(dtype) || dtype == DType::kUInt64 || dtype == DType::kUInt32 || dtype == DType::kUInt16 || dtype == DType::kInt16;
+  return dtype == DType::kDouble || ir::is_complex(dtype) || dtype == DType::kUInt64 || dtype == DType::kUInt32 ||
+         dtype == DType::kUInt16 || dtype == DType::kInt16;
 }
 
 /// What is known of an integer value before anything runs.
@@ -57,11 +58,14 @@ Known known_arith(const std::string& type, const std::vector<Known>& in) {
   if (type == "Square") return range(0, std::max(a.lo * a.lo, a.hi * a.hi));
   if (type == "Neg") return range(-a.hi, -a.lo);
   if (type == "Abs") return range(0, std::max(-a.lo, a.hi));
-  if (type == "Maximum" || type == "Minimum" || type == "Range" || type == "Sign") return range(std::min(all.lo, -1.0), std::max(all.hi, 1.0));
+  if (type == "Maximum" || type == "Minimum" || type == "Range" || type == "Sign")
+    return range(std::min(all.lo, -1.0), std::max(all.hi, 1.0));
   return {Known::Kind::kFree, 0, 0};
 }
 
-bool is_view(const std::string& type) { return type == "Identity" || type == "Reshape" || type == "Squeeze" || type == "Unsqueeze" || type == "ExpandDims"; }
+bool is_view(const std::string& type) {
+  return type == "Identity" || type == "Reshape" || type == "Squeeze" || type == "Unsqueeze" || type == "ExpandDims";
+}
 
 struct Replan {};  // a node turned out to need the host
 
@@ -138,7 +142,8 @@ Executable::Executable(const ir::Graph& graph, Env& env, Scope& scope) : graph_(
   std::map<ir::NodeId, std::vector<ir::NodeId>> writers;  // root input -> writers in order
   std::map<ir::NodeId, ir::NodeId> root_of;
   const auto root = [&](ir::Value value) {
-    while (value && (is_view(graph.node(value.node).type) || (ops_[value.node] != nullptr && ops_[value.node]->ref_slot >= 0 && value.index == 0))) {
+    while (value &&
+           (is_view(graph.node(value.node).type) || (ops_[value.node] != nullptr && ops_[value.node]->ref_slot >= 0 && value.index == 0))) {
       const std::int16_t ref = ops_[value.node]->ref_slot;
       value = graph.node(value.node).inputs.at(ref >= 0 ? static_cast<std::size_t>(ref) : 0).value;
     }
@@ -198,7 +203,8 @@ void Executable::fold_constants() {
   for (const ir::NodeId id : order_) {
     const Op* op = ops_[id];
     const ir::Node& node = graph_.node(id);
-    if (op == nullptr || op->host == nullptr || op->stateful || op->ref_slot >= 0 || !node.subgraphs.empty() || node.outputs.empty()) continue;
+    if (op == nullptr || op->host == nullptr || op->stateful || op->ref_slot >= 0 || !node.subgraphs.empty() || node.outputs.empty())
+      continue;
     std::vector<Tensor> in;
     std::int64_t bytes = 0;
     bool constant = true;
@@ -287,7 +293,8 @@ void Executable::plan() {
           } else if (!is_int(from)) {
             out = {Known::Kind::kFree, 0, 0};
             plugin = false;  // out-of-range floats
-          } else if (narrow_out && (out.kind != Known::Kind::kRange || out.lo < (node.outputs[0].type.dtype == DType::kInt8 ? -128 : 0) || out.hi > 127)) {
+          } else if (narrow_out && (out.kind != Known::Kind::kRange || out.lo < (node.outputs[0].type.dtype == DType::kInt8 ? -128 : 0) ||
+                                    out.hi > 127)) {
             plugin = false;  // wraps, where the plugin saturates
           }
         } else if (out.kind == Known::Kind::kNone) {
@@ -299,9 +306,7 @@ void Executable::plan() {
         out = known_arith(node.type, in);
         plugin = plugin && !free_in && !narrow_out && (!int_out || out.kind != Known::Kind::kFree);
         break;
-      case Ints::kShape:
-        out = {Known::Kind::kShape, 0, 0};
-        break;
+      case Ints::kShape: out = {Known::Kind::kShape, 0, 0}; break;
       case Ints::kIndex:
         plugin = plugin && !free_in;
         out = {Known::Kind::kShape, 0, 0};
@@ -317,10 +322,11 @@ void Executable::plan() {
   }
   // Integer work between the inputs and a host node goes with it: fewer, larger plugin parts.
   const auto uses = graph_.uses();
-  for (auto it = order_.rbegin(); it != order_.rend(); ++it) {
-    if (place_[*it] != Place::kPlugin || !early[*it]) continue;
-    for (const ir::Graph::Use& use : uses[*it]) {
-      if (place_[use.user] == Place::kHost) place_[*it] = Place::kHost;
+  for (std::size_t i = order_.size(); i-- > 0;) {
+    const ir::NodeId id = order_[i];
+    if (place_[id] != Place::kPlugin || !early[id]) continue;
+    for (const ir::Graph::Use& use : uses[id]) {
+      if (place_[use.user] == Place::kHost) place_[id] = Place::kHost;
     }
   }
 
@@ -397,7 +403,8 @@ void Executable::plan() {
         if (!input.value) continue;
         const std::size_t at = slot(read_as(input.value, id));
         if (constants_[at].present() || made[at] == s || !taken.insert(at).second) continue;
-        if (graph_.type(input.value).dtype == DType::kInt64 && known[at].kind == Known::Kind::kFree) segment->check32.push_back(segment->inputs.size());
+        if (graph_.type(input.value).dtype == DType::kInt64 && known[at].kind == Known::Kind::kFree)
+          segment->check32.push_back(segment->inputs.size());
         segment->inputs.push_back(at);
       }
       for (std::size_t i = 0; i < node.outputs.size(); ++i) {
@@ -437,7 +444,8 @@ void Executable::compile(const Step& step, Segment& segment, const std::vector<T
       const Tensor& tensor = now->at(at);
       dtype = tensor.dtype;
       std::vector<ov::Dimension> dims;
-      for (const std::int64_t dim : tensor.shape) dims.emplace_back(dynamic_ || loose_.count(at) != 0 ? ov::Dimension::dynamic() : ov::Dimension(dim));
+      for (const std::int64_t dim : tensor.shape)
+        dims.emplace_back(dynamic_ || loose_.count(at) != 0 ? ov::Dimension::dynamic() : ov::Dimension(dim));
       shape = ov::PartialShape(dims);
     }
     const auto parameter = std::make_shared<op::Parameter>(storage_type(dtype), shape);
@@ -478,7 +486,10 @@ void Executable::compile(const Step& step, Segment& segment, const std::vector<T
         if (out.get_node() == nullptr) continue;
         const DType dtype = node.outputs[i].type.dtype;
         if (dtype != DType::kUndefined && out.get_element_type() != plugin_type(dtype)) {
-          bad(Errc::kInvalidGraph, fmt::format("output {} is declared {} but the operator gives {}", i, ir::info(dtype).torch, out.get_element_type().get_type_name()), node.name);
+          bad(Errc::kInvalidGraph,
+              fmt::format("output {} is declared {} but the operator gives {}", i, ir::info(dtype).torch,
+                          out.get_element_type().get_type_name()),
+              node.name);
         }
         made[base_[id] + i] = out;
         stack.push_back(out.get_node());
@@ -513,7 +524,8 @@ void Executable::compile(const Step& step, Segment& segment, const std::vector<T
     if (it == made.end()) bad(Errc::kUnsupported, "an output of a plugin node that the mapping does not compute is read");
     OvValue value = it->second;
     // The plugin may not copy an input that is a result as it is: such values never go through it.
-    const auto same = std::find_if(segment.inputs.begin(), segment.inputs.end(), [&](std::size_t in) { return made[in] == value && dtypes[in] == dtypes[at]; });
+    const auto same = std::find_if(segment.inputs.begin(), segment.inputs.end(),
+                                   [&](std::size_t in) { return made[in] == value && dtypes[in] == dtypes[at]; });
     if (same != segment.inputs.end()) {
       segment.passed.emplace_back(at, *same);
       continue;
@@ -565,7 +577,8 @@ void Executable::compile_early() {
     for (const Step& step : steps_) {
       if (step.host) continue;
       Segment& segment = *segments_[step.segment];
-      if (segment.ready || !std::all_of(segment.inputs.begin(), segment.inputs.end(), [&](std::size_t at) { return known.count(at) != 0; })) continue;
+      if (segment.ready || !std::all_of(segment.inputs.begin(), segment.inputs.end(), [&](std::size_t at) { return known.count(at) != 0; }))
+        continue;
       try {
         compile(step, segment, nullptr);
       } catch (const Replan&) {
@@ -610,7 +623,9 @@ void Executable::run_host(const ir::Node& node, std::vector<Tensor>& now) {
     const Tensor& out = context.outputs()[i];
     const DType declared = node.outputs[i].type.dtype;
     if (out.present() && declared != DType::kUndefined && out.dtype != declared) {
-      bad(Errc::kInvalidGraph, fmt::format("output {} is declared {} but the operator gives {}", i, ir::info(declared).torch, ir::info(out.dtype).torch), node.name);
+      bad(Errc::kInvalidGraph,
+          fmt::format("output {} is declared {} but the operator gives {}", i, ir::info(declared).torch, ir::info(out.dtype).torch),
+          node.name);
     }
     now[base_[id] + i] = out;
   }
@@ -673,7 +688,7 @@ void Executable::run_segment(const Step& step, Segment& segment, std::vector<Ten
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       if (segment.fixed[i]) continue;
       const ov::Tensor result = segment.request.get_output_tensor(i);
-      const ov::Shape shape = result.get_shape();
+      const ov::Shape& shape = result.get_shape();
       outputs[i] = allocate(dtypes[i], Dims(shape.begin(), shape.end()));
       std::memcpy(writable(outputs[i]), result.data(), result.get_byte_size());
     }
@@ -728,7 +743,8 @@ std::vector<Tensor> Executable::run(const std::vector<Tensor>& given, std::map<s
     for (const ir::Input& input : sink.inputs) {
       if (!input.value) bad(Errc::kInvalidGraph, "NetOutput has an input that nothing feeds", sink.name);
       out.push_back(read(read_as(input.value, net_output_)));
-      if (!out.back().present()) bad(Errc::kInvalidGraph, "an output that its operator does not compute is returned", graph_.node(input.value.node).name);
+      if (!out.back().present())
+        bad(Errc::kInvalidGraph, "an output that its operator does not compute is returned", graph_.node(input.value.node).name);
     }
     if (refs != nullptr) {
       for (const auto& [position, value] : final_refs_) {
@@ -766,7 +782,8 @@ Status check_supported(const ir::Module& module) {
       }
       for (const ir::Output& output : node.outputs) {
         const DType dtype = output.type.dtype;
-        if (dtype != DType::kUndefined && (ir::item_size(dtype) == 0 || ir::info(dtype).torch.empty() || ir::info(dtype).torch.substr(0, 6) == "float8")) {
+        if (dtype != DType::kUndefined &&
+            (ir::item_size(dtype) == 0 || ir::info(dtype).torch.empty() || ir::info(dtype).torch.substr(0, 6) == "float8")) {
           problems.push_back(fmt::format("{}: element type {} is not supported", node.name, ir::info(dtype).ge));
           break;
         }
@@ -774,7 +791,8 @@ Status check_supported(const ir::Module& module) {
     }
   }
   if (problems.empty()) return {};
-  return fail(Errc::kUnsupported, fmt::format("{} node{} cannot run: {}", problems.size(), problems.size() == 1 ? "" : "s", fmt::join(problems, "; ")));
+  return fail(Errc::kUnsupported,
+              fmt::format("{} node{} cannot run: {}", problems.size(), problems.size() == 1 ? "" : "s", fmt::join(problems, "; ")));
 }
 
 }  // namespace airloom::runtime

@@ -20,7 +20,8 @@ struct Scope {
   virtual ~Scope() = default;
   /// Runs subgraph `slot` of `node`. Its Data nodes take parent input `_parent_node_index`, else their index + `offset`;
   /// results come by the parent output they are marked for.
-  virtual std::vector<Tensor> call(const ir::Node& node, std::size_t slot, const std::vector<Tensor>& parent_inputs, std::int64_t offset) = 0;
+  virtual std::vector<Tensor> call(const ir::Node& node, std::size_t slot, const std::vector<Tensor>& parent_inputs,
+                                   std::int64_t offset) = 0;
   virtual RankGroup& group(const std::string& name) = 0;
 };
 
@@ -50,15 +51,15 @@ class Executable {
  private:
   enum class Place : std::uint8_t { kInput, kConst, kHost, kPlugin, kNone };
   struct Segment {
-    std::vector<std::size_t> inputs;   // value slots
+    std::vector<std::size_t> inputs;  // value slots
     std::vector<std::size_t> outputs;
-    std::vector<std::size_t> computed;  // outputs that the model computes; the others are inputs passed on
+    std::vector<std::size_t> computed;                        // outputs that the model computes; the others are inputs passed on
     std::vector<std::pair<std::size_t, std::size_t>> passed;  // output slot, input slot
-    std::vector<ov::PartialShape> shapes;  // of the inputs, as compiled
-    std::vector<std::size_t> check32;  // positions in inputs whose int64 values must fit 32 bits
+    std::vector<ov::PartialShape> shapes;                     // of the inputs, as compiled
+    std::vector<std::size_t> check32;                         // positions in inputs whose int64 values must fit 32 bits
     ov::CompiledModel compiled;
     ov::InferRequest request;
-    std::vector<bool> fixed;           // computed outputs with a static shape
+    std::vector<bool> fixed;  // computed outputs with a static shape
     std::map<std::string, double> times;
     bool ready = false;
     bool host_capable = true;
@@ -86,18 +87,18 @@ class Executable {
   ir::NodeId net_output_ = ir::kNoNode;
   std::vector<std::size_t> base_;
   std::size_t slots_ = 0;
-  std::vector<const Op*> ops_;             // by node
-  std::vector<Place> place_;               // by node
-  std::vector<Tensor> constants_;          // by slot
+  std::vector<const Op*> ops_;     // by node
+  std::vector<Place> place_;       // by node
+  std::vector<Tensor> constants_;  // by slot
   std::set<ir::NodeId> forced_host_;
-  std::set<std::size_t> loose_;            // slots whose shape changes from call to call
+  std::set<std::size_t> loose_;  // slots whose shape changes from call to call
   std::vector<Step> steps_;
-  std::vector<std::size_t> last_use_;      // by slot: step after which nobody reads it
+  std::vector<std::size_t> last_use_;  // by slot: step after which nobody reads it
   std::vector<std::unique_ptr<Segment>> segments_;
   bool dynamic_ = false;
   // In-place operators: readers that come after a writer of their input's memory read the writer's output.
   std::map<std::pair<ir::NodeId, std::uint32_t>, ir::Value> redirect_;  // (reader, input slot) -> value
-  std::map<std::size_t, ir::Value> final_refs_;                          // input position -> last written value
+  std::map<std::size_t, ir::Value> final_refs_;                         // input position -> last written value
 };
 
 /// Checks all graphs of the module; every operator, attribute and element type that cannot run is in the one error.

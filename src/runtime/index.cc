@@ -47,8 +47,10 @@ Tensor gather(const Tensor& data, const Tensor& indices, std::int64_t axis, std:
     const std::int64_t b = o / middle;
     for (std::int64_t k = 0; k < per; ++k, to += bytes) {
       const std::int64_t p = place(at[static_cast<std::size_t>(b * per + k)], s.mid, negatives);
-      if (p < 0) std::memset(to, 0, static_cast<std::size_t>(bytes));
-      else std::memcpy(to, x.data + (o * s.mid + p) * bytes, static_cast<std::size_t>(bytes));
+      if (p < 0)
+        std::memset(to, 0, static_cast<std::size_t>(bytes));
+      else
+        std::memcpy(to, x.data + (o * s.mid + p) * bytes, static_cast<std::size_t>(bytes));
     }
   }
   return out;
@@ -68,7 +70,8 @@ void host_gather_elements(HostCtx& c) {
   const std::int64_t axis = wrap_axis(c.attr_int("dim", 0), x.rank());
   if (index.rank() != x.rank()) bad_value("GatherElements: index and x have different ranks");
   for (std::size_t i = 0; i < x.shape.size(); ++i) {
-    if (static_cast<std::int64_t>(i) != axis && index.shape[i] > x.shape[i]) bad_value(fmt::format("GatherElements: index {} exceeds x {}", dims_text(index.shape), dims_text(x.shape)));
+    if (static_cast<std::int64_t>(i) != axis && index.shape[i] > x.shape[i])
+      bad_value(fmt::format("GatherElements: index {} exceeds x {}", dims_text(index.shape), dims_text(x.shape)));
   }
   const Dims at = ints(index);
   const Dims strides = row_strides(x.shape);
@@ -76,7 +79,9 @@ void host_gather_elements(HostCtx& c) {
   std::vector<std::int64_t> map;
   for_each(index.shape, [&](const Dims& i, std::int64_t flat) {
     const std::int64_t p = place(at[static_cast<std::size_t>(flat)], x.shape[a], true);
-    if (p < 0) bad_value(fmt::format("GatherElements: index {} is outside dimension {} of {}", at[static_cast<std::size_t>(flat)], axis, dims_text(x.shape)));
+    if (p < 0)
+      bad_value(fmt::format("GatherElements: index {} is outside dimension {} of {}", at[static_cast<std::size_t>(flat)], axis,
+                            dims_text(x.shape)));
     map.push_back(dot(i, strides) + (p - i[a]) * strides[a]);
   });
   c.out(0, pick(x, c.in("index", 1).shape, map));
@@ -183,13 +188,16 @@ enum class Mode { kSet, kAdd, kSub, kMul, kMax, kMin };
 
 /// out[map[i]] (op)= updates[i]; negative targets are skipped.
 Tensor apply(const Tensor& x, const std::vector<std::int64_t>& map, const Tensor& updates, Mode mode) {
-  if (updates.dtype != x.dtype) bad_value(fmt::format("updates are {}, the tensor {}", ir::info(updates.dtype).torch, ir::info(x.dtype).torch));
-  if (static_cast<std::int64_t>(map.size()) != updates.numel()) bad_value(fmt::format("{} updates for {} positions", updates.numel(), map.size()));
+  if (updates.dtype != x.dtype)
+    bad_value(fmt::format("updates are {}, the tensor {}", ir::info(updates.dtype).torch, ir::info(x.dtype).torch));
+  if (static_cast<std::int64_t>(map.size()) != updates.numel())
+    bad_value(fmt::format("{} updates for {} positions", updates.numel(), map.size()));
   if (mode == Mode::kSet) {
     Tensor out = copy_of(x);
     const std::int64_t item = ir::item_size(x.dtype);
     for (std::size_t i = 0; i < map.size(); ++i) {
-      if (map[i] >= 0) std::memcpy(writable(out) + map[i] * item, updates.data + static_cast<std::int64_t>(i) * item, static_cast<std::size_t>(item));
+      if (map[i] >= 0)
+        std::memcpy(writable(out) + map[i] * item, updates.data + static_cast<std::int64_t>(i) * item, static_cast<std::size_t>(item));
     }
     return out;
   }
@@ -200,10 +208,14 @@ Tensor apply(const Tensor& x, const std::vector<std::int64_t>& map, const Tensor
     for (std::size_t i = 0; i < map.size(); ++i) {
       if (map[i] < 0) continue;
       T& e = v[static_cast<std::size_t>(map[i])];
-      if (mode == Mode::kAdd) e = e + u[i];
-      else if (mode == Mode::kSub) e = e - u[i];
-      else if (mode == Mode::kMul) e = e * u[i];
-      else if constexpr (!std::is_same_v<T, Complex>) e = mode == Mode::kMax ? std::max(e, u[i]) : std::min(e, u[i]);
+      if (mode == Mode::kAdd)
+        e = e + u[i];
+      else if (mode == Mode::kSub)
+        e = e - u[i];
+      else if (mode == Mode::kMul)
+        e = e * u[i];
+      else if constexpr (!std::is_same_v<T, Complex>)
+        e = mode == Mode::kMax ? std::max(e, u[i]) : std::min(e, u[i]);
     }
     return make(x.dtype, x.shape, v);
   };
@@ -224,7 +236,8 @@ void host_scatter_elements(HostCtx& c) {
   if (index.rank() != x.rank() || updates.rank() != x.rank()) bad_value("ScatterElements: ranks differ");
   for (std::size_t i = 0; i < x.shape.size(); ++i) {
     if (index.shape[i] > updates.shape[i] || (static_cast<std::int64_t>(i) != axis && index.shape[i] > x.shape[i])) {
-      bad_value(fmt::format("ScatterElements: indices {} do not fit updates {} and data {}", dims_text(index.shape), dims_text(updates.shape), dims_text(x.shape)));
+      bad_value(fmt::format("ScatterElements: indices {} do not fit updates {} and data {}", dims_text(index.shape),
+                            dims_text(updates.shape), dims_text(x.shape)));
     }
   }
   const Dims at = ints(index);
@@ -276,7 +289,8 @@ void host_scatter_rows(HostCtx& c) {
   const NdRows rows = nd_rows(x.shape, indices.reshaped(deep), false);
   if (M != Mode::kSet) check_rows(rows, c.node().type);
   const std::vector<std::int64_t> map = nd_map(rows);
-  const Tensor updates = c.in(2).numel() == 1 && M != Mode::kSet ? broadcast_to(c.in(2).reshaped({1}), {static_cast<std::int64_t>(map.size())}) : c.in(2);
+  const Tensor updates =
+      c.in(2).numel() == 1 && M != Mode::kSet ? broadcast_to(c.in(2).reshaped({1}), {static_cast<std::int64_t>(map.size())}) : c.in(2);
   c.out(0, apply(x, map, updates, M));
 }
 void host_index_put(HostCtx& c) {
@@ -298,12 +312,15 @@ void host_index_add(HostCtx& c) {
       for (T& e : v) e = e * k;
       updates = make(updates.dtype, updates.shape, v);
     };
-    if (ir::is_floating(updates.dtype)) run(double{});
-    else run(std::uint64_t{});
+    if (ir::is_floating(updates.dtype))
+      run(double{});
+    else
+      run(std::uint64_t{});
   }
   Dims want = x.shape;
   want[static_cast<std::size_t>(axis)] = static_cast<std::int64_t>(at.size());
-  if (updates.shape != want) bad_value(fmt::format("{}: updates {} should be {}", c.node().type, dims_text(updates.shape), dims_text(want)));
+  if (updates.shape != want)
+    bad_value(fmt::format("{}: updates {} should be {}", c.node().type, dims_text(updates.shape), dims_text(want)));
   const Dims strides = row_strides(x.shape);
   const auto a = static_cast<std::size_t>(axis);
   std::vector<std::int64_t> map;
@@ -337,7 +354,8 @@ void host_scatter_cache(HostCtx& c) {
   const std::int64_t axis = wrap_axis(c.attr_int("axis", -1), x.rank());
   const auto a = static_cast<std::size_t>(axis);
   if (indices.rank() != 1) bad(Errc::kUnsupported, "Scatter with pairs of indices", c.node().name);
-  if (axis == 0 || updates.rank() != x.rank() || updates.shape[0] != static_cast<std::int64_t>(at.size()) || updates.shape[0] > x.shape[0]) bad_value("Scatter: updates do not fit");
+  if (axis == 0 || updates.rank() != x.rank() || updates.shape[0] != static_cast<std::int64_t>(at.size()) || updates.shape[0] > x.shape[0])
+    bad_value("Scatter: updates do not fit");
   const Dims strides = row_strides(x.shape);
   std::vector<std::int64_t> map;
   for_each(updates.shape, [&](const Dims& i, std::int64_t) {
@@ -355,7 +373,8 @@ void host_assign(HostCtx& c) {
   const Tensor& ref = c.in(0);
   const Tensor& value = c.in("value", 1);
   if (ref.shape != value.shape || ref.dtype != value.dtype) {
-    bad_value(fmt::format("Assign of {} {} to {} {}: shape and type must be equal", ir::info(value.dtype).torch, dims_text(value.shape), ir::info(ref.dtype).torch, dims_text(ref.shape)));
+    bad_value(fmt::format("Assign of {} {} to {} {}: shape and type must be equal", ir::info(value.dtype).torch, dims_text(value.shape),
+                          ir::info(ref.dtype).torch, dims_text(ref.shape)));
   }
   c.out(0, value);
 }
@@ -409,7 +428,8 @@ void host_masked_scatter(HostCtx& c) {
   const Tensor& updates = c.in("updates", 2);
   if (c.in(1).shape != x.shape) bad_value("MaskedScatter: mask and x must have one shape");
   const std::vector<std::int64_t> flat = nonzero_flat(c.in(1));
-  if (static_cast<std::int64_t>(flat.size()) > updates.numel()) bad_value(fmt::format("MaskedScatter: {} positions, {} updates", flat.size(), updates.numel()));
+  if (static_cast<std::int64_t>(flat.size()) > updates.numel())
+    bad_value(fmt::format("MaskedScatter: {} positions, {} updates", flat.size(), updates.numel()));
   std::vector<std::int64_t> first(flat.size());
   std::iota(first.begin(), first.end(), 0);
   c.out(0, apply(x, flat, pick(updates, {static_cast<std::int64_t>(flat.size())}, first), Mode::kSet));
@@ -444,7 +464,8 @@ void host_repeat_interleave(HostCtx& c) {
   const Dims repeats = ints(c.in("repeats", 1));
   const std::int64_t axis = wrap_axis(c.attr_int("axis", 1000), x.rank());
   const std::int64_t dim = x.shape[static_cast<std::size_t>(axis)];
-  if (repeats.size() != 1 && static_cast<std::int64_t>(repeats.size()) != dim) bad_value(fmt::format("RepeatInterleave: {} counts for {} entries", repeats.size(), dim));
+  if (repeats.size() != 1 && static_cast<std::int64_t>(repeats.size()) != dim)
+    bad_value(fmt::format("RepeatInterleave: {} counts for {} entries", repeats.size(), dim));
   Dims at;
   for (std::int64_t i = 0; i < dim; ++i) {
     const std::int64_t n = repeats[repeats.size() == 1 ? 0 : static_cast<std::size_t>(i)];
@@ -457,7 +478,8 @@ void host_invert_permutation(HostCtx& c) {
   const Dims p = ints(c.in(0));
   Dims out(p.size(), -1);
   for (std::size_t i = 0; i < p.size(); ++i) {
-    if (p[i] < 0 || p[i] >= static_cast<std::int64_t>(p.size()) || out[static_cast<std::size_t>(p[i])] != -1) bad_value("InvertPermutation: not a permutation");
+    if (p[i] < 0 || p[i] >= static_cast<std::int64_t>(p.size()) || out[static_cast<std::size_t>(p[i])] != -1)
+      bad_value("InvertPermutation: not a permutation");
     out[static_cast<std::size_t>(p[i])] = static_cast<std::int64_t>(i);
   }
   c.out(0, make(c.in(0).dtype, c.in(0).shape, out));
@@ -553,7 +575,13 @@ void ov_gather_v2(OvCtx& c) {
 }
 void ov_gather_elements(OvCtx& c) {
   if (OvCtx::rank(c.in(0)) == 0 || !is_real(c.in(0))) throw NeedsHost{};
-  c.out(0, mk<op::GatherElements>(c.in(0), c.in("index", 1), wrap_axis(c.attr_int("dim", 0), OvCtx::rank(c.in(0)))));
+  const std::int64_t axis = wrap_axis(c.attr_int("dim", 0), OvCtx::rank(c.in(0)));
+  // GE lets the index be smaller than x beside the axis, OpenVINO wants equal sizes.
+  ov::PartialShape x = c.in(0).get_partial_shape();
+  ov::PartialShape index = c.in("index", 1).get_partial_shape();
+  x[static_cast<std::size_t>(axis)] = index[static_cast<std::size_t>(axis)] = 1;
+  if (x.is_dynamic() || x != index) throw NeedsHost{};
+  c.out(0, mk<op::GatherElements>(c.in(0), c.in("index", 1), axis));
 }
 
 constexpr Op kTable[] = {

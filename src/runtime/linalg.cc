@@ -37,7 +37,8 @@ void host_matmul(HostCtx& c) {
   const bool vector_b = b.rank() == 1;
   if (vector_a) a = a.reshaped({1, a.shape[0]});
   if (vector_b) b = b.reshaped({b.shape[0], 1});
-  if (!batch_form && (a.rank() != 2 || b.rank() != 2)) bad_value(fmt::format("{} is for matrices, not {} and {}", c.node().type, dims_text(a.shape), dims_text(b.shape)));
+  if (!batch_form && (a.rank() != 2 || b.rank() != 2))
+    bad_value(fmt::format("{} is for matrices, not {} and {}", c.node().type, dims_text(a.shape), dims_text(b.shape)));
   const bool ta = !vector_a && c.attr_bool(batch_form ? "adj_x1" : "transpose_x1", false);
   const bool tb = !vector_b && c.attr_bool(batch_form ? "adj_x2" : "transpose_x2", false);
   const Dims batch = broadcast(leading(a.shape), leading(b.shape));
@@ -128,7 +129,8 @@ void host_cross(HostCtx& c) {
     const auto at = [&](std::int64_t o, std::int64_t k, std::int64_t i) { return static_cast<std::size_t>((o * 3 + k % 3) * s.inner + i); };
     for (std::int64_t o = 0; o < s.outer; ++o) {
       for (std::int64_t k = 0; k < 3; ++k) {
-        for (std::int64_t i = 0; i < s.inner; ++i) out[at(o, k, i)] = x[at(o, k + 1, i)] * y[at(o, k + 2, i)] - x[at(o, k + 2, i)] * y[at(o, k + 1, i)];
+        for (std::int64_t i = 0; i < s.inner; ++i)
+          out[at(o, k, i)] = x[at(o, k + 1, i)] * y[at(o, k + 2, i)] - x[at(o, k + 2, i)] * y[at(o, k + 1, i)];
       }
     }
     c.out(0, make(a.dtype, a.shape, out));
@@ -153,7 +155,8 @@ void host_cdist(HostCtx& c) {
   const Tensor& a = c.in(0);
   const Tensor& b = c.in(1);
   const double p = c.attr_float("p", 2.0);
-  if (a.rank() < 2 || b.rank() != a.rank() || leading(a.shape) != leading(b.shape) || a.shape.back() != b.shape.back()) bad_value("Cdist: shapes do not fit");
+  if (a.rank() < 2 || b.rank() != a.rank() || leading(a.shape) != leading(b.shape) || a.shape.back() != b.shape.back())
+    bad_value("Cdist: shapes do not fit");
   const std::vector<double> x = values<double>(a);
   const std::vector<double> y = values<double>(b);
   const std::int64_t batches = count(leading(a.shape));
@@ -166,10 +169,14 @@ void host_cdist(HostCtx& c) {
       for (std::int64_t j = 0; j < cols; ++j) {
         double sum = 0;
         for (std::int64_t k = 0; k < m; ++k) {
-          const double d = std::fabs(x[static_cast<std::size_t>((n * rows + i) * m + k)] - y[static_cast<std::size_t>((n * cols + j) * m + k)]);
-          if (p == 0) sum += d != 0 ? 1 : 0;
-          else if (std::isinf(p)) sum = std::max(sum, d);
-          else sum += p == 1 ? d : p == 2 ? d * d : std::pow(d, p);
+          const double d =
+              std::fabs(x[static_cast<std::size_t>((n * rows + i) * m + k)] - y[static_cast<std::size_t>((n * cols + j) * m + k)]);
+          if (p == 0)
+            sum += d != 0 ? 1 : 0;
+          else if (std::isinf(p))
+            sum = std::max(sum, d);
+          else
+            sum += p == 1 ? d : p == 2 ? d * d : std::pow(d, p);
         }
         out.push_back(p == 0 || p == 1 || std::isinf(p) ? sum : p == 2 ? std::sqrt(sum) : std::pow(sum, 1 / p));
       }
@@ -214,13 +221,15 @@ Det eliminate(std::vector<Complex>& m, std::int64_t n, std::int64_t width) {
   return det;
 }
 std::int64_t square(const Tensor& x) {
-  if (x.rank() < 2 || x.shape.back() != x.shape[x.shape.size() - 2]) bad_value(fmt::format("square matrices are needed, not {}", dims_text(x.shape)));
+  if (x.rank() < 2 || x.shape.back() != x.shape[x.shape.size() - 2])
+    bad_value(fmt::format("square matrices are needed, not {}", dims_text(x.shape)));
   return x.shape.back();
 }
 /// Solutions of matrix @ y = rhs.
 Tensor solve(const Tensor& a, const Tensor& b, bool adjoint) {
   const std::int64_t n = square(a);
-  if (b.rank() != a.rank() || leading(a.shape) != leading(b.shape) || b.shape[b.shape.size() - 2] != n) bad_value("the right-hand side does not fit the matrix");
+  if (b.rank() != a.rank() || leading(a.shape) != leading(b.shape) || b.shape[b.shape.size() - 2] != n)
+    bad_value("the right-hand side does not fit the matrix");
   const std::int64_t k = b.shape.back();
   const std::vector<Complex> x = values<Complex>(a);
   const std::vector<Complex> y = values<Complex>(b);
@@ -232,11 +241,13 @@ Tensor solve(const Tensor& a, const Tensor& b, bool adjoint) {
         const Complex e = x[static_cast<std::size_t>(batch * n * n + (adjoint ? j * n + i : i * n + j))];
         m[static_cast<std::size_t>(i * (n + k) + j)] = adjoint ? std::conj(e) : e;
       }
-      for (std::int64_t j = 0; j < k; ++j) m[static_cast<std::size_t>(i * (n + k) + n + j)] = y[static_cast<std::size_t>((batch * n + i) * k + j)];
+      for (std::int64_t j = 0; j < k; ++j)
+        m[static_cast<std::size_t>(i * (n + k) + n + j)] = y[static_cast<std::size_t>((batch * n + i) * k + j)];
     }
     if (eliminate(m, n, n + k).sign == Complex{}) bad_value("the matrix is singular");
     for (std::int64_t i = 0; i < n; ++i) {
-      for (std::int64_t j = 0; j < k; ++j) out[static_cast<std::size_t>((batch * n + i) * k + j)] = m[static_cast<std::size_t>(i * (n + k) + n + j)];
+      for (std::int64_t j = 0; j < k; ++j)
+        out[static_cast<std::size_t>((batch * n + i) * k + j)] = m[static_cast<std::size_t>(i * (n + k) + n + j)];
     }
   }
   return make(b.dtype, b.shape, out);
@@ -335,7 +346,8 @@ void swap_last(std::vector<Complex>& v, std::int64_t rows, std::int64_t cols) {
 }
 void host_fft(HostCtx& c, bool inverse, bool two) {
   const Tensor& x = c.in(0);
-  if (!ir::is_complex(x.dtype) || x.rank() < (two ? 2 : 1)) bad_value(fmt::format("{} needs complex elements and enough dimensions", c.node().type));
+  if (!ir::is_complex(x.dtype) || x.rank() < (two ? 2 : 1))
+    bad_value(fmt::format("{} needs complex elements and enough dimensions", c.node().type));
   std::vector<Complex> v = values<Complex>(x);
   dft_rows(v, x.shape.back(), inverse);
   if (two) {
@@ -376,12 +388,14 @@ void host_irfft(HostCtx& c) {
   const std::vector<Complex> half = fit_rows(values<Complex>(x), x.shape.back(), n / 2 + 1);
   std::vector<Complex> full;
   for (std::size_t start = 0; start < half.size(); start += static_cast<std::size_t>(n / 2 + 1)) {
-    for (std::int64_t k = 0; k < n; ++k) full.push_back(k <= n / 2 ? half[start + static_cast<std::size_t>(k)] : std::conj(half[start + static_cast<std::size_t>(n - k)]));
+    for (std::int64_t k = 0; k < n; ++k)
+      full.push_back(k <= n / 2 ? half[start + static_cast<std::size_t>(k)] : std::conj(half[start + static_cast<std::size_t>(n - k)]));
     full[full.size() - static_cast<std::size_t>(n)] = full[full.size() - static_cast<std::size_t>(n)].real();
     if (n % 2 == 0) full[full.size() - static_cast<std::size_t>(n / 2)] = full[full.size() - static_cast<std::size_t>(n / 2)].real();
   }
   dft_rows(full, n, true);
   std::vector<double> out;
+  out.reserve(full.size());
   for (const Complex& e : full) out.push_back(e.real());
   Dims shape = x.shape;
   shape.back() = n;
@@ -396,8 +410,10 @@ void ov_matmul(OvCtx& c) {
   const OvValue b = c.in("x2", 1);
   if (!is_real(a) || OvCtx::rank(a) < 2 || OvCtx::rank(b) < 2) throw NeedsHost{};
   if (!batch_form && (OvCtx::rank(a) != 2 || OvCtx::rank(b) != 2)) throw NeedsHost{};  // the host says what is wrong
-  if (c.dtype(c.slot("x1", 0)) != c.dtype(c.slot("x2", 1))) bad(Errc::kInvalidGraph, "both operands must have one element type", c.node().name, "insert a Cast");
-  OvValue y = mk<op::MatMul>(a, b, c.attr_bool(batch_form ? "adj_x1" : "transpose_x1", false), c.attr_bool(batch_form ? "adj_x2" : "transpose_x2", false));
+  if (c.dtype(c.slot("x1", 0)) != c.dtype(c.slot("x2", 1)))
+    bad(Errc::kInvalidGraph, "both operands must have one element type", c.node().name, "insert a Cast");
+  OvValue y = mk<op::MatMul>(a, b, c.attr_bool(batch_form ? "adj_x1" : "transpose_x1", false),
+                             c.attr_bool(batch_form ? "adj_x2" : "transpose_x2", false));
   if (c.fed("bias", 2)) y = mk<op::Add>(y, c.in("bias", 2));
   c.out(0, y);
 }

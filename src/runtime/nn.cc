@@ -16,8 +16,10 @@ std::size_t us(std::int64_t v) { return static_cast<std::size_t>(v); }
 void need_channels_first(const NodeView& n, std::size_t slot, bool nd_allowed) {
   const ir::Format format = slot < n.node().inputs.size() ? n.node().inputs[slot].format : ir::Format::kND;
   if (format == ir::Format::kNCHW || format == ir::Format::kNCDHW || (nd_allowed && format == ir::Format::kND)) return;
-  if (format == ir::Format::kNHWC || format == ir::Format::kNDHWC) bad(Errc::kUnsupported, fmt::format("{} with a channels-last layout", n.node().type), n.node().name);
-  bad(Errc::kInvalidGraph, fmt::format("{} needs the layout NCHW or NCDHW on its input, not '{}'", n.node().type, ir::to_string(format)), n.node().name);
+  if (format == ir::Format::kNHWC || format == ir::Format::kNDHWC)
+    bad(Errc::kUnsupported, fmt::format("{} with a channels-last layout", n.node().type), n.node().name);
+  bad(Errc::kInvalidGraph, fmt::format("{} needs the layout NCHW or NCDHW on its input, not '{}'", n.node().type, ir::to_string(format)),
+      n.node().name);
 }
 
 // ---------------------------------------------------------------- windows (convolution and pooling geometry)
@@ -52,12 +54,14 @@ void set_pads(Window& w, const Dims& pads, std::size_t n) {
 }
 void check_window(const Window& w) {
   for (std::size_t i = 0; i < w.kernel.size(); ++i) {
-    if (w.kernel[i] < 1 || w.stride[i] < 1 || w.dilation[i] < 1 || w.front[i] < 0 || w.back[i] < 0) bad_value("kernel, stride and dilation must be positive, pads not negative");
+    if (w.kernel[i] < 1 || w.stride[i] < 1 || w.dilation[i] < 1 || w.front[i] < 0 || w.back[i] < 0)
+      bad_value("kernel, stride and dilation must be positive, pads not negative");
   }
 }
 void same_pads(Window& w, const Dims& in) {
   for (std::size_t i = 0; i < in.size(); ++i) {
-    const std::int64_t total = std::max<std::int64_t>(0, (ceil_div(in[i], w.stride[i]) - 1) * w.stride[i] + (w.kernel[i] - 1) * w.dilation[i] + 1 - in[i]);
+    const std::int64_t total =
+        std::max<std::int64_t>(0, (ceil_div(in[i], w.stride[i]) - 1) * w.stride[i] + (w.kernel[i] - 1) * w.dilation[i] + 1 - in[i]);
     w.front[i] = total / 2;
     w.back[i] = total - total / 2;
   }
@@ -115,11 +119,14 @@ void host_conv(HostCtx& c) {
   const Tensor& x = c.in("x", 0);
   const Tensor& f = c.in("filter", 1);
   const Tensor bias = c.maybe("bias", 2);
-  if (x.rank() < 4 || f.rank() != x.rank() || x.dtype != f.dtype) bad_value(fmt::format("{} of {} with filter {}", c.node().type, dims_text(x.shape), dims_text(f.shape)));
+  if (x.rank() < 4 || f.rank() != x.rank() || x.dtype != f.dtype)
+    bad_value(fmt::format("{} of {} with filter {}", c.node().type, dims_text(x.shape), dims_text(f.shape)));
   const Window w = conv_window(c, tail(f.shape));
   std::int64_t groups = c.attr_int("groups", 1);
-  if (groups == 1 && x.shape[1] != f.shape[1] && f.shape[1] != 0 && x.shape[1] % f.shape[1] == 0) groups = x.shape[1] / f.shape[1];  // as shape inference does
-  if (groups < 1 || x.shape[1] != f.shape[1] * groups || f.shape[0] % groups != 0) bad_value(fmt::format("{} groups do not fit {} and {}", groups, dims_text(x.shape), dims_text(f.shape)));
+  if (groups == 1 && x.shape[1] != f.shape[1] && f.shape[1] != 0 && x.shape[1] % f.shape[1] == 0)
+    groups = x.shape[1] / f.shape[1];  // as shape inference does
+  if (groups < 1 || x.shape[1] != f.shape[1] * groups || f.shape[0] % groups != 0)
+    bad_value(fmt::format("{} groups do not fit {} and {}", groups, dims_text(x.shape), dims_text(f.shape)));
   const Dims in = tail(x.shape);
   const Dims out = out_sizes(w, in, false);
   Dims full{x.shape[0], f.shape[0]};
@@ -158,15 +165,19 @@ TransposeGeometry transpose_geometry(const NodeView& n, const Dims& x, const Dim
   TransposeGeometry g;
   g.w = conv_window(n, tail(filter));
   const std::size_t rank = g.w.kernel.size();
-  const Dims extra = spatial([&] {
-    Dims list = n.attr_ints("output_padding", Dims(rank + 2, 0));
-    if (list.size() == rank + 2) list[0] = list[1] = 1;
-    return list;
-  }(), rank, "output_padding");
+  const Dims extra = spatial(
+      [&] {
+        Dims list = n.attr_ints("output_padding", Dims(rank + 2, 0));
+        if (list.size() == rank + 2) list[0] = list[1] = 1;
+        return list;
+      }(),
+      rank, "output_padding");
   for (std::size_t i = 0; i < rank; ++i) {
-    const std::int64_t size = (x[i + 2] - 1) * g.w.stride[i] - g.w.front[i] - g.w.back[i] + g.w.dilation[i] * (g.w.kernel[i] - 1) + extra[i] + 1;
+    const std::int64_t size =
+        (x[i + 2] - 1) * g.w.stride[i] - g.w.front[i] - g.w.back[i] + g.w.dilation[i] * (g.w.kernel[i] - 1) + extra[i] + 1;
     const bool derived = std::all_of(input_size.begin(), input_size.end(), [](std::int64_t v) { return v == 0; });
-    if (!derived && (input_size.size() != x.size() || input_size[i + 2] != size)) bad_value(fmt::format("input_size {} does not fit the attributes: dimension {} is {}", dims_text(input_size), i + 2, size));
+    if (!derived && (input_size.size() != x.size() || input_size[i + 2] != size))
+      bad_value(fmt::format("input_size {} does not fit the attributes: dimension {} is {}", dims_text(input_size), i + 2, size));
     if (size < 1) bad_value("an output dimension below 1");
     g.out.push_back(size);
   }
@@ -178,7 +189,8 @@ void host_conv_transpose(HostCtx& c) {
   const Tensor& f = c.in("filter", 2);
   const Tensor bias = c.maybe("bias", 3);
   const std::int64_t groups = c.attr_int("groups", 1);
-  if (x.rank() < 4 || f.rank() != x.rank() || f.shape[0] != x.shape[1] || groups < 1 || x.shape[1] % groups != 0) bad_value(fmt::format("{} of {} with filter {}", c.node().type, dims_text(x.shape), dims_text(f.shape)));
+  if (x.rank() < 4 || f.rank() != x.rank() || f.shape[0] != x.shape[1] || groups < 1 || x.shape[1] % groups != 0)
+    bad_value(fmt::format("{} of {} with filter {}", c.node().type, dims_text(x.shape), dims_text(f.shape)));
   const TransposeGeometry g = transpose_geometry(c, x.shape, f.shape, ints(c.in("input_size", 0)));
   const std::int64_t channels = f.shape[1] * groups;
   Dims full{x.shape[0], channels};
@@ -252,7 +264,8 @@ Pool pool_of(const NodeView& n, const Dims& x, std::size_t rank) {
 }
 void max_pool(HostCtx& c, std::size_t rank, bool argmax) {
   const Tensor& x = c.in(0);
-  if (x.rank() != static_cast<std::int64_t>(rank) + 2 && !(argmax && x.rank() == static_cast<std::int64_t>(rank) + 1)) bad_value(fmt::format("{} of shape {}", c.node().type, dims_text(x.shape)));
+  if (x.rank() != static_cast<std::int64_t>(rank) + 2 && !(argmax && x.rank() == static_cast<std::int64_t>(rank) + 1))
+    bad_value(fmt::format("{} of shape {}", c.node().type, dims_text(x.shape)));
   const Pool p = pool_of(c, x.shape, rank);
   const Dims in(x.shape.end() - static_cast<std::ptrdiff_t>(rank), x.shape.end());
   const Dims shape = with_tail(x.shape, p.out);
@@ -273,7 +286,8 @@ void max_pool(HostCtx& c, std::size_t rank, bool argmax) {
     });
   }
   c.out(0, make(x.dtype, shape, y));
-  if (argmax && c.out_count() > 1) c.out(1, make(c.attr_int("dtype", 3) == 3 || c.node().type == "MaxPoolWithArgmaxV1" ? DType::kInt32 : DType::kInt64, shape, at));
+  if (argmax && c.out_count() > 1)
+    c.out(1, make(c.attr_int("dtype", 3) == 3 || c.node().type == "MaxPoolWithArgmaxV1" ? DType::kInt32 : DType::kInt64, shape, at));
 }
 void host_max_pool(HostCtx& c) {
   need_channels_first(c, 0, true);
@@ -285,7 +299,8 @@ void host_max_pool3d(HostCtx& c) {
 }
 void host_max_pool_arg(HostCtx& c) {
   if (c.node().type == "MaxPoolWithArgmaxV1") need_channels_first(c, 0, false);
-  if (c.attr_string("data_format", "NCHW") == "NHWC" && c.node().type == "MaxPoolWithArgmaxV3") bad(Errc::kUnsupported, "channels-last pooling", c.node().name);
+  if (c.attr_string("data_format", "NCHW") == "NHWC" && c.node().type == "MaxPoolWithArgmaxV3")
+    bad(Errc::kUnsupported, "channels-last pooling", c.node().name);
   max_pool(c, 2, true);
 }
 void host_max_pool3d_arg(HostCtx& c) { max_pool(c, 3, true); }
@@ -308,7 +323,8 @@ void avg_pool(HostCtx& c, std::size_t rank) {
     for (std::size_t d = 0; d < rank; ++d) {
       const std::int64_t begin = o[d] * p.w.stride[d] - p.w.front[d];
       const std::int64_t end = begin + p.w.kernel[d];
-      n *= static_cast<double>(with_pad ? std::min(end, in[d] + p.w.back[d]) - begin : std::max<std::int64_t>(0, std::min(end, in[d]) - std::max<std::int64_t>(begin, 0)));
+      n *= static_cast<double>(with_pad ? std::min(end, in[d] + p.w.back[d]) - begin
+                                        : std::max<std::int64_t>(0, std::min(end, in[d]) - std::max<std::int64_t>(begin, 0)));
     }
     divisor[us(at)] = override_by != 0 ? static_cast<double>(override_by) : n;
   });
@@ -329,12 +345,15 @@ void adaptive(HostCtx& c, std::size_t rank, bool max) {
   const Tensor& x = c.in(0);
   Dims size = c.attr_ints("output_size");
   if (size.size() == 1) size = Dims(rank, size[0]);
-  if (rank == 3 && !max && c.attr_string("data_format", "NDHWC") != "NCDHW") bad(Errc::kUnsupported, "AdaptiveAvgPool3d with data_format NDHWC", c.node().name);
-  if (size.size() != rank || x.rank() < static_cast<std::int64_t>(rank) + 1) bad_value(fmt::format("{} of shape {}", c.node().type, dims_text(x.shape)));
+  if (rank == 3 && !max && c.attr_string("data_format", "NDHWC") != "NCDHW")
+    bad(Errc::kUnsupported, "AdaptiveAvgPool3d with data_format NDHWC", c.node().name);
+  if (size.size() != rank || x.rank() < static_cast<std::int64_t>(rank) + 1)
+    bad_value(fmt::format("{} of shape {}", c.node().type, dims_text(x.shape)));
   const Dims in(x.shape.end() - static_cast<std::ptrdiff_t>(rank), x.shape.end());
   const Dims shape = with_tail(x.shape, size);
   const std::int64_t in_n = count(in);
-  if (in_n == 0 || std::any_of(size.begin(), size.end(), [](std::int64_t s) { return s < 1; })) bad_value("adaptive pooling of an empty dimension");
+  if (in_n == 0 || std::any_of(size.begin(), size.end(), [](std::int64_t s) { return s < 1; }))
+    bad_value("adaptive pooling of an empty dimension");
   const Dims strides = row_strides(in);
   const std::vector<double> v = values<double>(x);
   std::vector<double> y;
@@ -401,7 +420,8 @@ Dims stat_shape(const Dims& x, std::int64_t trailing) {
   return shape;
 }
 /// Rows normalised over the last `trailing` dimensions.
-void layer_norm(HostCtx& c, const Tensor& x, const Tensor& gamma, const Tensor& beta, std::int64_t trailing, double eps, bool variance, DType stat_type) {
+void layer_norm(HostCtx& c, const Tensor& x, const Tensor& gamma, const Tensor& beta, std::int64_t trailing, double eps, bool variance,
+                DType stat_type) {
   if (trailing < 0 || trailing > x.rank()) bad_value("more normalised dimensions than x has");
   const Dims inner(x.shape.end() - trailing, x.shape.end());
   const std::int64_t n = count(inner);
@@ -425,8 +445,10 @@ void host_layer_norm_v4(HostCtx& c) {
   const Tensor& x = c.in(0);
   const Dims normalized = ints(c.in("normalized_shape", 1));
   const auto k = static_cast<std::int64_t>(normalized.size());
-  if (k > x.rank() || !std::equal(normalized.begin(), normalized.end(), x.shape.end() - k)) bad_value(fmt::format("normalized_shape {} does not end {}", dims_text(normalized), dims_text(x.shape)));
-  layer_norm(c, x, c.maybe("gamma", 2), c.maybe("beta", 3), k, c.attr_float("epsilon", 1e-5), false, x.dtype == DType::kDouble ? DType::kDouble : DType::kFloat);
+  if (k > x.rank() || !std::equal(normalized.begin(), normalized.end(), x.shape.end() - k))
+    bad_value(fmt::format("normalized_shape {} does not end {}", dims_text(normalized), dims_text(x.shape)));
+  layer_norm(c, x, c.maybe("gamma", 2), c.maybe("beta", 3), k, c.attr_float("epsilon", 1e-5), false,
+             x.dtype == DType::kDouble ? DType::kDouble : DType::kFloat);
 }
 void host_add_layer_norm(HostCtx& c) {
   const Tensor& a = c.in("x1", 0);
@@ -478,7 +500,8 @@ void host_group_norm(HostCtx& c) {
   const Tensor gamma = c.maybe("gamma", 1);
   const Tensor beta = c.maybe("beta", 2);
   const std::int64_t groups = c.attr_int("num_groups");
-  if (x.rank() < 2 || groups < 1 || x.shape[1] % groups != 0) bad_value(fmt::format("{} groups do not divide shape {}", groups, dims_text(x.shape)));
+  if (x.rank() < 2 || groups < 1 || x.shape[1] % groups != 0)
+    bad_value(fmt::format("{} groups do not divide shape {}", groups, dims_text(x.shape)));
   const double eps = c.attr_float("eps", type == "GroupNorm" ? 1e-4 : 1e-5);
   const std::int64_t plane = x.numel() == 0 ? 1 : x.numel() / (x.shape[0] * x.shape[1]);
   const std::int64_t n = x.shape[1] / groups * plane;
@@ -519,7 +542,8 @@ void host_instance_norm(HostCtx& c) {
   c.out(2, make(stat_type, stat_shape(x.shape, x.rank() - 2), s.var));
 }
 /// y = (x - mean) * rstd * scale + offset per channel (dimension 1).
-Tensor per_channel(const Tensor& x, const std::vector<double>& mean, const std::vector<double>& rstd, const std::vector<double>& scale, const std::vector<double>& offset) {
+Tensor per_channel(const Tensor& x, const std::vector<double>& mean, const std::vector<double>& rstd, const std::vector<double>& scale,
+                   const std::vector<double>& offset) {
   const std::int64_t plane = x.numel() == 0 ? 1 : x.numel() / (x.shape[0] * x.shape[1]);
   std::vector<double> v = values<double>(x);
   for (std::size_t i = 0; i < v.size(); ++i) {
@@ -533,7 +557,8 @@ void host_bn_infer(HostCtx& c) {
   const Tensor& x = c.in(0);
   if (x.rank() < 2) bad_value("batch normalisation needs a channel dimension");
   const Dims channels{x.shape[1]};
-  c.out(0, per_channel(x, stretched<double>(c.in("mean", 3), channels), rstd_of(stretched<double>(c.in("variance", 4), channels), c.attr_float("epsilon", 1e-4)),
+  c.out(0, per_channel(x, stretched<double>(c.in("mean", 3), channels),
+                       rstd_of(stretched<double>(c.in("variance", 4), channels), c.attr_float("epsilon", 1e-4)),
                        stretched<double>(c.in("scale", 1), channels), stretched<double>(c.in("offset", 2), channels)));
 }
 void host_batch_norm_v3(HostCtx& c) {
@@ -579,20 +604,24 @@ void host_resize_nearest(HostCtx& c) {
   need_channels_first(c, 0, false);
   const Tensor& x = c.in(0);
   const Dims size = ints(c.in("size", 1));
-  if (x.rank() != 4 || size.size() != 2 || x.shape[2] < 1 || x.shape[3] < 1) bad_value("ResizeNearestNeighborV2 needs four dimensions and two sizes");
+  if (x.rank() != 4 || size.size() != 2 || x.shape[2] < 1 || x.shape[3] < 1)
+    bad_value("ResizeNearestNeighborV2 needs four dimensions and two sizes");
   const bool half = c.attr_bool("half_pixel_centers", false);
   const bool corners = c.attr_bool("align_corners", false);
   const auto source = [&](std::int64_t i, std::int64_t in, std::int64_t out) {
     const float ratio = static_cast<float>(in) / static_cast<float>(out);
     double at = std::floor(static_cast<float>(i) * ratio);
-    if (corners && out > 1) at = std::round(static_cast<float>(i) * (static_cast<float>(in - 1) / static_cast<float>(out - 1)));
-    else if (half) at = std::floor((static_cast<float>(i) + 0.5F) * ratio);
+    if (corners && out > 1)
+      at = std::round(static_cast<float>(i) * (static_cast<float>(in - 1) / static_cast<float>(out - 1)));
+    else if (half)
+      at = std::floor((static_cast<float>(i) + 0.5F) * ratio);
     return std::clamp<std::int64_t>(static_cast<std::int64_t>(at), 0, in - 1);
   };
   const Dims shape{x.shape[0], x.shape[1], size[0], size[1]};
   std::vector<std::int64_t> map;
   for_each(shape, [&](const Dims& i, std::int64_t) {
-    map.push_back(((i[0] * x.shape[1] + i[1]) * x.shape[2] + source(i[2], x.shape[2], size[0])) * x.shape[3] + source(i[3], x.shape[3], size[1]));
+    map.push_back(((i[0] * x.shape[1] + i[1]) * x.shape[2] + source(i[2], x.shape[2], size[0])) * x.shape[3] +
+                  source(i[3], x.shape[3], size[1]));
   });
   c.out(0, pick(x, shape, map));
 }
@@ -601,7 +630,8 @@ void resize_linear(HostCtx& c, std::size_t rank, DType to) {
   need_channels_first(c, 0, false);
   const Tensor& x = c.in(0);
   const Dims size = ints(c.in("size", 1));
-  if (x.rank() != static_cast<std::int64_t>(rank) + 2 || size.size() != rank) bad_value(fmt::format("{} of {} to {}", c.node().type, dims_text(x.shape), dims_text(size)));
+  if (x.rank() != static_cast<std::int64_t>(rank) + 2 || size.size() != rank)
+    bad_value(fmt::format("{} of {} to {}", c.node().type, dims_text(x.shape), dims_text(size)));
   const bool half = c.attr_bool("half_pixel_centers", false);
   const bool corners = c.attr_bool("align_corners", false);
   const Dims in = tail(x.shape);
@@ -615,8 +645,10 @@ void resize_linear(HostCtx& c, std::size_t rank, DType to) {
     for (std::int64_t i = 0; i < size[d]; ++i) {
       const double ratio = static_cast<double>(in[d]) / static_cast<double>(size[d]);
       double at = static_cast<double>(i) * ratio;
-      if (corners) at = size[d] > 1 ? static_cast<double>(i) * static_cast<double>(in[d] - 1) / static_cast<double>(size[d] - 1) : 0.0;
-      else if (half) at = std::max(0.0, (static_cast<double>(i) + 0.5) * ratio - 0.5);
+      if (corners)
+        at = size[d] > 1 ? static_cast<double>(i) * static_cast<double>(in[d] - 1) / static_cast<double>(size[d] - 1) : 0.0;
+      else if (half)
+        at = std::max(0.0, (static_cast<double>(i) + 0.5) * ratio - 0.5);
       const auto low = std::min(static_cast<std::int64_t>(at), in[d] - 1);
       taps[d].push_back({low, std::min(low + 1, in[d] - 1), at - static_cast<double>(low)});
     }
@@ -688,12 +720,14 @@ void host_col2im(HostCtx& c) {
   const std::int64_t k_n = count(w.kernel);
   const std::int64_t l = count(blocks);
   const std::int64_t channels = v2 ? x.shape[1] / k_n : x.shape[1];
-  if (x.shape.back() != l || x.numel() != x.shape[0] * channels * k_n * l) bad_value(fmt::format("Col2im: {} does not hold {} patches", dims_text(x.shape), l));
+  if (x.shape.back() != l || x.numel() != x.shape[0] * channels * k_n * l)
+    bad_value(fmt::format("Col2im: {} does not hold {} patches", dims_text(x.shape), l));
   const std::vector<double> v = values<double>(x);
   const std::int64_t n = count(size);
   std::vector<double> y(us(x.shape[0] * channels * n), 0.0);
   for (std::int64_t plane = 0; plane < x.shape[0] * channels; ++plane) {
-    sweep(w, size, blocks, [&](std::int64_t a, std::int64_t b, std::int64_t k) { y[us(plane * n + a)] += v[us((plane * k_n + k) * l + b)]; });
+    sweep(w, size, blocks,
+          [&](std::int64_t a, std::int64_t b, std::int64_t k) { y[us(plane * n + a)] += v[us((plane * k_n + k) * l + b)]; });
   }
   c.out(0, make(x.dtype, {x.shape[0], channels, size[0], size[1]}, y));
 }
@@ -762,22 +796,28 @@ void reduce_loss(HostCtx& c, const Tensor& like, std::vector<double> loss) {
   if (reduction == "none") return c.out(0, make(like.dtype, like.shape, loss));
   double sum = 0;
   for (const double e : loss) sum += e;
-  if (reduction == "mean") sum /= static_cast<double>(loss.size());
-  else if (reduction == "batchmean") sum /= static_cast<double>(like.shape.at(0));
-  else if (reduction != "sum") bad(Errc::kUnsupported, fmt::format("reduction '{}'", reduction), c.node().name);
+  if (reduction == "mean")
+    sum /= static_cast<double>(loss.size());
+  else if (reduction == "batchmean")
+    sum /= static_cast<double>(like.shape.at(0));
+  else if (reduction != "sum")
+    bad(Errc::kUnsupported, fmt::format("reduction '{}'", reduction), c.node().name);
   c.out(0, make(like.dtype, {}, std::vector<double>{sum}));
 }
 template <class F>
 void loss2(HostCtx& c, F&& f) {
   const Tensor& x = c.in(0);
   const Tensor& y = c.in(1);
-  if (x.shape != y.shape || x.dtype != y.dtype) bad_value(fmt::format("{} needs equal shapes and types, not {} and {}", c.node().type, dims_text(x.shape), dims_text(y.shape)));
+  if (x.shape != y.shape || x.dtype != y.dtype)
+    bad_value(fmt::format("{} needs equal shapes and types, not {} and {}", c.node().type, dims_text(x.shape), dims_text(y.shape)));
   std::vector<double> v = values<double>(x);
   const std::vector<double> w = values<double>(y);
   for (std::size_t i = 0; i < v.size(); ++i) v[i] = f(v[i], w[i]);
   reduce_loss(c, x, std::move(v));
 }
-void host_mse(HostCtx& c) { loss2(c, [](double x, double y) { return (x - y) * (x - y); }); }
+void host_mse(HostCtx& c) {
+  loss2(c, [](double x, double y) { return (x - y) * (x - y); });
+}
 void host_lp_loss(HostCtx& c) {
   if (c.attr_int("p") != 1) bad(Errc::kUnsupported, "LpLoss with p other than 1", c.node().name);
   loss2(c, [](double x, double y) { return std::fabs(x - y); });
@@ -789,7 +829,9 @@ void host_smooth_l1(HostCtx& c) {
     return d < sigma ? 0.5 * d * d / sigma : d - 0.5 * sigma;
   });
 }
-void host_soft_margin(HostCtx& c) { loss2(c, [](double x, double y) { return std::log1p(std::exp(-y * x)); }); }
+void host_soft_margin(HostCtx& c) {
+  loss2(c, [](double x, double y) { return std::log1p(std::exp(-y * x)); });
+}
 void host_kl_div(HostCtx& c) {
   const bool log_target = c.attr_bool("log_target", false);
   loss2(c, [&](double x, double t) { return log_target ? std::exp(t) * (t - x) : t == 0 ? 0.0 : t * (std::log(t) - x); });
@@ -798,7 +840,9 @@ void host_bce(HostCtx& c) {
   const Tensor weight = c.maybe("weight", 2);
   const std::vector<double> w = weight.present() ? stretched<double>(weight, c.in(0).shape) : std::vector<double>{};
   std::size_t i = 0;
-  loss2(c, [&](double x, double y) { return -(w.empty() ? 1.0 : w[i++]) * (y * std::max(std::log(x), -100.0) + (1 - y) * std::max(std::log(1 - x), -100.0)); });
+  loss2(c, [&](double x, double y) {
+    return -(w.empty() ? 1.0 : w[i++]) * (y * std::max(std::log(x), -100.0) + (1 - y) * std::max(std::log(1 - x), -100.0));
+  });
 }
 void host_bce_logits(HostCtx& c) {
   const Tensor weight = c.maybe("weight", 2);
@@ -876,7 +920,8 @@ void ov_conv(OvCtx& c) {
   const ov::Dimension channels = x.get_partial_shape()[1];
   if (channels.is_dynamic()) throw NeedsHost{};
   std::int64_t groups = c.attr_int("groups", 1);
-  if (groups == 1 && channels.get_length() != filter[1] && filter[1] != 0 && channels.get_length() % filter[1] == 0) groups = channels.get_length() / filter[1];
+  if (groups == 1 && channels.get_length() != filter[1] && filter[1] != 0 && channels.get_length() % filter[1] == 0)
+    groups = channels.get_length() / filter[1];
   if (groups < 1 || channels.get_length() != filter[1] * groups || filter[0] % groups != 0) throw NeedsHost{};
   OvValue y;
   if (groups == 1) {
@@ -884,7 +929,8 @@ void ov_conv(OvCtx& c) {
   } else {
     Dims grouped{groups, filter[0] / groups, filter[1]};
     grouped.insert(grouped.end(), w.kernel.begin(), w.kernel.end());
-    y = mk<op::GroupConvolution>(x, mk<op::Reshape>(f, i64(grouped), false), strides_of(w.stride), diffs_of(w.front), diffs_of(w.back), strides_of(w.dilation));
+    y = mk<op::GroupConvolution>(x, mk<op::Reshape>(f, i64(grouped), false), strides_of(w.stride), diffs_of(w.front), diffs_of(w.back),
+                                 strides_of(w.dilation));
   }
   if (c.fed("bias", 2)) y = channel_bias(y, c.in("bias", 2), rank);
   c.out(0, y);
@@ -897,20 +943,23 @@ void ov_conv_transpose(OvCtx& c) {
   const Dims filter = static_shape(f);
   const Dims shape = static_shape(x);
   const std::int64_t groups = c.attr_int("groups", 1);
-  if (shape.size() != filter.size() || filter.size() < 4 || filter[0] != shape[1] || groups < 1 || shape[1] % groups != 0) throw NeedsHost{};
+  if (shape.size() != filter.size() || filter.size() < 4 || filter[0] != shape[1] || groups < 1 || shape[1] % groups != 0)
+    throw NeedsHost{};
   const TransposeGeometry g = transpose_geometry(c, shape, filter, c.constant("input_size", 0));
   ov::CoordinateDiff extra;
   for (std::size_t i = 0; i < g.out.size(); ++i) {
-    extra.push_back(g.out[i] - ((shape[i + 2] - 1) * g.w.stride[i] - g.w.front[i] - g.w.back[i] + g.w.dilation[i] * (g.w.kernel[i] - 1) + 1));
+    extra.push_back(g.out[i] -
+                    ((shape[i + 2] - 1) * g.w.stride[i] - g.w.front[i] - g.w.back[i] + g.w.dilation[i] * (g.w.kernel[i] - 1) + 1));
   }
   OvValue y;
   if (groups == 1) {
-    y = mk<op::ConvolutionBackpropData>(x, f, strides_of(g.w.stride), diffs_of(g.w.front), diffs_of(g.w.back), strides_of(g.w.dilation), ov::op::PadType::EXPLICIT, extra);
+    y = mk<op::ConvolutionBackpropData>(x, f, strides_of(g.w.stride), diffs_of(g.w.front), diffs_of(g.w.back), strides_of(g.w.dilation),
+                                        ov::op::PadType::EXPLICIT, extra);
   } else {
     Dims grouped{groups, filter[0] / groups, filter[1]};
     grouped.insert(grouped.end(), g.w.kernel.begin(), g.w.kernel.end());
-    y = mk<op::GroupConvolutionBackpropData>(x, mk<op::Reshape>(f, i64(grouped), false), strides_of(g.w.stride), diffs_of(g.w.front), diffs_of(g.w.back), strides_of(g.w.dilation),
-                                             ov::op::PadType::EXPLICIT, extra);
+    y = mk<op::GroupConvolutionBackpropData>(x, mk<op::Reshape>(f, i64(grouped), false), strides_of(g.w.stride), diffs_of(g.w.front),
+                                             diffs_of(g.w.back), strides_of(g.w.dilation), ov::op::PadType::EXPLICIT, extra);
   }
   if (c.fed("bias", 3)) y = channel_bias(y, c.in("bias", 3), filter.size() - 2);
   c.out(0, y);
@@ -935,7 +984,8 @@ void ov_max_pool(OvCtx& c) {
     back[i] = std::max<std::int64_t>(back[i], reach - shape[i + 2] - p.w.front[i]);
     if (p.w.front[i] >= p.w.kernel[i] || back[i] >= p.w.kernel[i]) throw NeedsHost{};
   }
-  c.out(0, mk<ov::op::v8::MaxPool>(x, strides_of(p.w.stride), strides_of(p.w.dilation), shape_of(p.w.front), shape_of(back), shape_of(p.w.kernel)));
+  c.out(0, mk<ov::op::v8::MaxPool>(x, strides_of(p.w.stride), strides_of(p.w.dilation), shape_of(p.w.front), shape_of(back),
+                                   shape_of(p.w.kernel)));
 }
 void ov_avg_pool(OvCtx& c) {
   need_channels_first(c, 0, false);
@@ -945,7 +995,8 @@ void ov_avg_pool(OvCtx& c) {
   const Pool p = pool_of(c, static_shape(x), rank);
   const bool with_pad = rank == 2 ? !c.attr_bool("exclusive", true) : c.attr_bool("count_include_pad", true);
   if (p.ceil) throw NeedsHost{};
-  c.out(0, mk<ov::op::v1::AvgPool>(x, strides_of(p.w.stride), shape_of(p.w.front), shape_of(p.w.back), shape_of(p.w.kernel), !with_pad, ov::op::RoundingType::FLOOR, ov::op::PadType::EXPLICIT));
+  c.out(0, mk<ov::op::v1::AvgPool>(x, strides_of(p.w.stride), shape_of(p.w.front), shape_of(p.w.back), shape_of(p.w.kernel), !with_pad,
+                                   ov::op::RoundingType::FLOOR, ov::op::PadType::EXPLICIT));
 }
 void ov_adaptive_avg(OvCtx& c) {
   const OvValue x = c.in(0);
@@ -954,7 +1005,9 @@ void ov_adaptive_avg(OvCtx& c) {
   if (!is_real(x) || OvCtx::rank(x) != static_cast<std::int64_t>(size.size()) + 2) throw NeedsHost{};
   c.out(0, mk<op::AdaptiveAvgPool>(x, i64(size)));
 }
-OvValue normalised(const OvValue& x, const Dims& axes, double eps) { return mk<op::MVN>(x, i64(axes), true, static_cast<float>(eps), ov::op::MVNEpsMode::INSIDE_SQRT); }
+OvValue normalised(const OvValue& x, const Dims& axes, double eps) {
+  return mk<op::MVN>(x, i64(axes), true, static_cast<float>(eps), ov::op::MVNEpsMode::INSIDE_SQRT);
+}
 void ov_stats(OvCtx& c, const OvValue& x, const Dims& axes, double eps, bool variance) {
   const OvValue mean = mk<op::ReduceMean>(x, i64(axes), true);
   const OvValue centred = mk<op::Subtract>(x, mean);
@@ -1027,7 +1080,8 @@ void ov_group_norm(OvCtx& c) {
 void ov_bn_infer(OvCtx& c) {
   need_channels_first(c, 0, false);
   if (!is_real(c.in(0))) throw NeedsHost{};
-  c.out(0, mk<op::BatchNormInference>(c.in(0), c.in("scale", 1), c.in("offset", 2), c.in("mean", 3), c.in("variance", 4), c.attr_float("epsilon", 1e-4)));
+  c.out(0, mk<op::BatchNormInference>(c.in(0), c.in("scale", 1), c.in("offset", 2), c.in("mean", 3), c.in("variance", 4),
+                                      c.attr_float("epsilon", 1e-4)));
 }
 void ov_resize_nearest(OvCtx& c) {
   need_channels_first(c, 0, false);

@@ -22,8 +22,9 @@ struct NumpyType {
   const char* descr;
 };
 constexpr NumpyType kTypes[] = {
-    {DType::kFloat, "<f4"},  {DType::kDouble, "<f8"}, {DType::kFloat16, "<f2"}, {DType::kInt8, "|i1"},   {DType::kInt16, "<i2"},    {DType::kInt32, "<i4"},       {DType::kInt64, "<i8"},
-    {DType::kUInt8, "|u1"},  {DType::kUInt16, "<u2"}, {DType::kUInt32, "<u4"},  {DType::kUInt64, "<u8"}, {DType::kBool, "|b1"},     {DType::kComplex64, "<c8"},   {DType::kComplex128, "<c16"},
+    {DType::kFloat, "<f4"},  {DType::kDouble, "<f8"}, {DType::kFloat16, "<f2"},   {DType::kInt8, "|i1"},        {DType::kInt16, "<i2"},
+    {DType::kInt32, "<i4"},  {DType::kInt64, "<i8"},  {DType::kUInt8, "|u1"},     {DType::kUInt16, "<u2"},      {DType::kUInt32, "<u4"},
+    {DType::kUInt64, "<u8"}, {DType::kBool, "|b1"},   {DType::kComplex64, "<c8"}, {DType::kComplex128, "<c16"},
 };
 
 /// Little-endian numbers of a byte string; nullopt past its end.
@@ -65,7 +66,8 @@ TensorBuf parse_npy(std::string_view data, const std::string& name) {
   const std::size_t start = wide ? 12 : 10;
   const auto header = size ? bytes.view(start, *size) : std::nullopt;
   if (!header) damaged(fmt::format("'{}' has a cut header", name));
-  if (header_value(*header, "fortran_order").substr(0, 5) != "False") bad(Errc::kUnsupported, fmt::format("'{}' is in Fortran order", name), {}, "save numpy.ascontiguousarray(...)");
+  if (header_value(*header, "fortran_order").substr(0, 5) != "False")
+    bad(Errc::kUnsupported, fmt::format("'{}' is in Fortran order", name), {}, "save numpy.ascontiguousarray(...)");
   const std::string_view descr = header_value(*header, "descr");
   const NumpyType* type = nullptr;
   for (const NumpyType& row : kTypes) {
@@ -82,7 +84,8 @@ TensorBuf parse_npy(std::string_view data, const std::string& name) {
     }
     std::int64_t dim = 0;
     for (; i < dims.size() && std::isdigit(static_cast<unsigned char>(dims[i])) != 0; ++i) {
-      if (__builtin_mul_overflow(dim, 10, &dim) || __builtin_add_overflow(dim, dims[i] - '0', &dim)) damaged(fmt::format("'{}' has an impossible shape", name));
+      if (__builtin_mul_overflow(dim, 10, &dim) || __builtin_add_overflow(dim, dims[i] - '0', &dim))
+        damaged(fmt::format("'{}' has an impossible shape", name));
     }
     shape.push_back(dim);
   }
@@ -115,8 +118,10 @@ std::string inflate_all(std::string_view from, std::uint64_t size, const std::st
     stream.avail_out = static_cast<uInt>(room == 0 ? 1 : room);
     const uInt before = stream.avail_out;
     state = inflate(&stream, Z_NO_FLUSH);
-    if (room == 0 && stream.avail_out == 0) state = Z_DATA_ERROR;  // more than announced
-    else done += before - stream.avail_out;
+    if (room == 0 && stream.avail_out == 0)
+      state = Z_DATA_ERROR;  // more than announced
+    else
+      done += before - stream.avail_out;
   }
   inflateEnd(&stream);
   if (state != Z_STREAM_END || done != out.size()) damaged(fmt::format("'{}' is damaged", name));
@@ -168,8 +173,10 @@ std::vector<std::pair<std::string, TensorBuf>> parse_npz(std::string_view data) 
       e += 4 + std::uint64_t{length};
     }
     std::string name(*name_view);
-    if (local > data.size() || bytes.get<std::uint32_t>(local) != 0x04034b50U) damaged(fmt::format("'{}' is not where the directory says", name));
-    const std::uint64_t body = local + 30 + bytes.get<std::uint16_t>(local + 26).value_or(0) + bytes.get<std::uint16_t>(local + 28).value_or(0);
+    if (local > data.size() || bytes.get<std::uint32_t>(local) != 0x04034b50U)
+      damaged(fmt::format("'{}' is not where the directory says", name));
+    const std::uint64_t body =
+        local + 30 + bytes.get<std::uint16_t>(local + 26).value_or(0) + bytes.get<std::uint16_t>(local + 28).value_or(0);
     const auto content = bytes.view(body, packed);
     if (!content) damaged(fmt::format("'{}' is cut", name));
     std::string inflated;
@@ -226,7 +233,8 @@ Status write_npz(const std::string& path, const std::vector<std::pair<std::strin
       if (row.dtype == tensor.dtype) descr = row.descr;
     }
     if (descr == nullptr) return fail(Errc::kUnsupported, fmt::format("NumPy has no type for {}", ir::info(tensor.dtype).torch), name);
-    std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}{}), }}", descr, fmt::join(tensor.shape, ", "), tensor.shape.size() == 1 ? "," : "");
+    std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}{}), }}", descr, fmt::join(tensor.shape, ", "),
+                                     tensor.shape.size() == 1 ? "," : "");
     header.append((64 - (10 + header.size() + 1) % 64) % 64, ' ');
     header += '\n';
     std::string npy("\x93NUMPY\x01\x00", 8);
@@ -272,8 +280,9 @@ Status write_npz(const std::string& path, const std::vector<std::pair<std::strin
     put(directory, size);
     put(directory, size);
     put(directory, at);
-    for (const std::string_view part : {std::string_view(local), std::string_view(npy), std::string_view(reinterpret_cast<const char*>(tensor.data), bytes)}) {
-      if (const Status status = file->write(part.data(), part.size()); !status) return status;
+    for (const std::string_view part :
+         {std::string_view(local), std::string_view(npy), std::string_view(reinterpret_cast<const char*>(tensor.data), bytes)}) {
+      if (Status status = file->write(part.data(), part.size()); !status) return status;
       at += part.size();
     }
   }
@@ -299,8 +308,8 @@ Status write_npz(const std::string& path, const std::vector<std::pair<std::strin
   put(tail, static_cast<std::uint32_t>(std::min<std::uint64_t>(directory.size(), UINT32_MAX)));
   put(tail, UINT32_MAX);
   put(tail, std::uint16_t{0});
-  if (const Status status = file->write(directory.data(), directory.size()); !status) return status;
-  if (const Status status = file->write(tail.data(), tail.size()); !status) return status;
+  if (Status status = file->write(directory.data(), directory.size()); !status) return status;
+  if (Status status = file->write(tail.data(), tail.size()); !status) return status;
   return file->commit();
 }
 

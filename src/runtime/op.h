@@ -17,7 +17,7 @@
 namespace ov {
 template <class T>
 class Output;
-class Node;
+class Node;  // NOLINT(bugprone-forward-declaration-namespace): OpenVINO's, not ir::Node
 }  // namespace ov
 
 namespace airloom::runtime {
@@ -28,7 +28,8 @@ class NodeView {
   explicit NodeView(const ir::Node& node) : node_(&node) {}
   [[nodiscard]] const ir::Node& node() const { return *node_; }
   [[nodiscard]] bool has_attr(std::string_view name) const { return node_->attrs.find(name) != node_->attrs.end(); }
-  [[nodiscard]] std::int64_t attr_int(std::string_view name, std::optional<std::int64_t> fallback = {}) const;  // also dtype attributes, as GE numbers
+  /// Dtype attributes too, as GE numbers.
+  [[nodiscard]] std::int64_t attr_int(std::string_view name, std::optional<std::int64_t> fallback = {}) const;
   [[nodiscard]] double attr_float(std::string_view name, std::optional<double> fallback = {}) const;
   [[nodiscard]] bool attr_bool(std::string_view name, bool fallback) const;
   [[nodiscard]] std::string attr_string(std::string_view name, std::string_view fallback) const;
@@ -52,7 +53,8 @@ struct Scope;  // the session's services for nodes that need more than values (s
 
 class HostCtx : public NodeView {
  public:
-  HostCtx(const ir::Node& node, std::vector<Tensor> inputs, Scope* scope) : NodeView(node), inputs_(std::move(inputs)), scope_(scope), outputs_(node.outputs.size()) {}
+  HostCtx(const ir::Node& node, std::vector<Tensor> inputs, Scope* scope)
+      : NodeView(node), inputs_(std::move(inputs)), scope_(scope), outputs_(node.outputs.size()) {}
   /// Throws when the slot is not fed.
   [[nodiscard]] const Tensor& in(std::size_t slot) const;
   [[nodiscard]] const Tensor& in(std::string_view name, std::size_t position) const { return in(NodeView::slot(name, position)); }
@@ -79,11 +81,11 @@ using OvFn = void (*)(OvCtx&);
 
 /// How integers go through an operator when it runs in the plugin, which computes them in 32 bits and partly in float32.
 enum class Ints : std::uint8_t {
-  kHost,    // integer results, and integer operands that are not small, need the host
-  kMove,    // values pass through unchanged
-  kArith,   // integer arithmetic and comparisons: plugin only while operands and result are provably small
-  kShape,   // integer results are sizes or positions of a tensor; data operands are not read, or only moved
-  kIndex,   // integer results are positions; integer data operands must be small
+  kHost,   // integer results, and integer operands that are not small, need the host
+  kMove,   // values pass through unchanged
+  kArith,  // integer arithmetic and comparisons: plugin only while operands and result are provably small
+  kShape,  // integer results are sizes or positions of a tensor; data operands are not read, or only moved
+  kIndex,  // integer results are positions; integer data operands must be small
 };
 
 struct Op {

@@ -55,7 +55,9 @@ OvValue mk(Args&&... args) {
 inline OvValue i64(const Dims& values) { return mk<op::Constant>(ov::element::i64, ov::Shape{values.size()}, values); }
 inline OvValue i64_scalar(std::int64_t value) { return mk<op::Constant>(ov::element::i64, ov::Shape{}, Dims{value}); }
 /// A scalar of `like`'s element type.
-inline OvValue num(const OvValue& like, double value) { return mk<op::Constant>(like.get_element_type(), ov::Shape{}, std::vector<double>{value}); }
+inline OvValue num(const OvValue& like, double value) {
+  return mk<op::Constant>(like.get_element_type(), ov::Shape{}, std::vector<double>{value});
+}
 inline bool is_real(const OvValue& value) { return value.get_element_type().is_real(); }
 
 }  // namespace airloom::runtime

@@ -20,7 +20,8 @@ Tensor map_real(const Tensor& x, F&& f) {
 
 void need_float(const HostCtx& c, const Tensor& x) {
   if (!ir::is_floating(x.dtype)) {
-    bad(Errc::kRuntime, fmt::format("{} is not defined for {}", c.node().type, ir::info(x.dtype).torch), c.node().name, "cast to a float type first");
+    bad(Errc::kRuntime, fmt::format("{} is not defined for {}", c.node().type, ir::info(x.dtype).torch), c.node().name,
+        "cast to a float type first");
   }
 }
 
@@ -32,18 +33,18 @@ void host_float(HostCtx& c) {
 }
 
 /// Floats and complex numbers through the same std function.
-#define AIRLOOM_ANALYTIC(name, expr)                                              \
-  void name(HostCtx& c) {                                                        \
-    const Tensor& x0 = c.in(0);                                                  \
-    const auto f = [](auto x) { return expr; };                                  \
-    if (ir::is_complex(x0.dtype)) {                                              \
-      std::vector<Complex> v = values<Complex>(x0);                              \
-      for (Complex& e : v) e = f(e);                                             \
-      c.out(0, make(x0.dtype, x0.shape, v));                                     \
-    } else {                                                                     \
-      need_float(c, x0);                                                         \
-      c.out(0, map_real(x0, f));                                                 \
-    }                                                                            \
+#define AIRLOOM_ANALYTIC(name, expr)                \
+  void name(HostCtx& c) {                           \
+    const Tensor& x0 = c.in(0);                     \
+    const auto f = [](auto x) { return expr; };     \
+    if (ir::is_complex(x0.dtype)) {                 \
+      std::vector<Complex> v = values<Complex>(x0); \
+      for (auto& e : v) e = f(e);                   \
+      c.out(0, make(x0.dtype, x0.shape, v));        \
+    } else {                                        \
+      need_float(c, x0);                            \
+      c.out(0, map_real(x0, f));                    \
+    }                                               \
   }
 AIRLOOM_ANALYTIC(host_sqrt, std::sqrt(x))
 AIRLOOM_ANALYTIC(host_rsqrt, 1.0 / std::sqrt(x))
@@ -145,7 +146,9 @@ void host_exp(HostCtx& c) {
   const double scale = c.attr_float("scale", 1.0);
   const double shift = c.attr_float("shift", 0.0);
   if (base != -1.0 && base <= 0) bad_value("Exp needs base -1 or a positive one");
-  c.out(0, map_real(x, [&](double e) { return base == 2.0 ? std::exp2(scale * e + shift) : std::exp((base == -1.0 ? 1.0 : std::log(base)) * (scale * e + shift)); }));
+  c.out(0, map_real(x, [&](double e) {
+          return base == 2.0 ? std::exp2(scale * e + shift) : std::exp((base == -1.0 ? 1.0 : std::log(base)) * (scale * e + shift));
+        }));
 }
 
 void host_log(HostCtx& c) {
@@ -196,8 +199,10 @@ std::int64_t wrap_neg(std::int64_t x) { return static_cast<std::int64_t>(0 - sta
 
 void host_neg(HostCtx& c) {
   any_unary(c, [](auto x) {
-    if constexpr (std::is_same_v<decltype(x), std::int64_t>) return wrap_neg(x);
-    else return static_cast<decltype(x)>(decltype(x){} - x);
+    if constexpr (std::is_same_v<decltype(x), std::int64_t>)
+      return wrap_neg(x);
+    else
+      return static_cast<decltype(x)>(decltype(x){} - x);
   });
 }
 void host_neg_float(HostCtx& c) {
@@ -209,13 +214,17 @@ void host_abs(HostCtx& c) {
   if (ir::is_complex(x.dtype)) {
     const std::vector<Complex> v = values<Complex>(x);
     std::vector<double> out;
+    out.reserve(v.size());
     for (const Complex& e : v) out.push_back(std::abs(e));
     return c.out(0, make(x.dtype == DType::kComplex128 ? DType::kDouble : DType::kFloat, x.shape, out));
   }
   any_unary(c, [](auto e) {
-    if constexpr (std::is_same_v<decltype(e), double>) return std::fabs(e);
-    else if constexpr (std::is_same_v<decltype(e), std::int64_t>) return e < 0 ? wrap_neg(e) : e;
-    else return e;
+    if constexpr (std::is_same_v<decltype(e), double>)
+      return std::fabs(e);
+    else if constexpr (std::is_same_v<decltype(e), std::int64_t>)
+      return e < 0 ? wrap_neg(e) : e;
+    else
+      return e;
   });
 }
 void host_sign(HostCtx& c) {
@@ -233,8 +242,10 @@ void host_sign(HostCtx& c) {
 }
 void host_square(HostCtx& c) {
   any_unary(c, [](auto x) {
-    if constexpr (std::is_same_v<decltype(x), std::int64_t>) return static_cast<std::int64_t>(static_cast<std::uint64_t>(x) * static_cast<std::uint64_t>(x));
-    else return x * x;
+    if constexpr (std::is_same_v<decltype(x), std::int64_t>)
+      return static_cast<std::int64_t>(static_cast<std::uint64_t>(x) * static_cast<std::uint64_t>(x));
+    else
+      return x * x;
   });
 }
 void host_relu(HostCtx& c) {
@@ -279,9 +290,16 @@ bool is_finite(double x) { return std::isfinite(x); }
 void host_muls(HostCtx& c) {
   const double value = static_cast<float>(c.attr_float("value"));
   const Tensor& x = c.in(0);
-  if (ir::is_complex(x.dtype)) return any_unary(c, [&](auto e) { if constexpr (std::is_same_v<decltype(e), Complex>) return e * value; else return e; });
-  c.out(0, ir::is_floating(x.dtype) ? map_real(x, [&](double e) { return e * value; })
-                                    : map_real(x, [&](double e) { return x.dtype == DType::kInt64 ? std::nearbyint(e * value) : std::trunc(e * value); }));
+  if (ir::is_complex(x.dtype))
+    return any_unary(c, [&](auto e) {
+      if constexpr (std::is_same_v<decltype(e), Complex>)
+        return e * value;
+      else
+        return e;
+    });
+  c.out(0, ir::is_floating(x.dtype) ? map_real(x, [&](double e) { return e * value; }) : map_real(x, [&](double e) {
+          return x.dtype == DType::kInt64 ? std::nearbyint(e * value) : std::trunc(e * value);
+        }));
 }
 void host_adds(HostCtx& c) {
   const double value = static_cast<float>(c.attr_float("value"));
@@ -297,7 +315,9 @@ DType common_dtype(const HostCtx& c, const Tensor& a, const Tensor& b) {
   if (a.dtype == b.dtype) return a.dtype;
   const auto half = [](DType d) { return d == DType::kFloat16 || d == DType::kBFloat16; };
   if ((half(a.dtype) && b.dtype == DType::kFloat) || (a.dtype == DType::kFloat && half(b.dtype))) return DType::kFloat;
-  bad(Errc::kRuntime, fmt::format("{} gets {} and {}: both operands must have one element type", c.node().type, ir::info(a.dtype).torch, ir::info(b.dtype).torch),
+  bad(Errc::kRuntime,
+      fmt::format("{} gets {} and {}: both operands must have one element type", c.node().type, ir::info(a.dtype).torch,
+                  ir::info(b.dtype).torch),
       c.node().name, "insert a Cast");
 }
 
@@ -327,13 +347,21 @@ void ring(HostCtx& c, F&& f) {
   if (ir::is_floating(dtype)) return c.out(0, zip<double>(a, b, dtype, f));
   c.out(0, zip<std::uint64_t>(a, b, dtype, f));  // bool: make() turns nonzero into true
 }
-void host_add(HostCtx& c) { ring(c, [](auto x, auto y) { return x + y; }); }
-void host_sub(HostCtx& c) { ring(c, [](auto x, auto y) { return x - y; }); }
-void host_mul(HostCtx& c) { ring(c, [](auto x, auto y) { return x * y; }); }
+void host_add(HostCtx& c) {
+  ring(c, [](auto x, auto y) { return x + y; });
+}
+void host_sub(HostCtx& c) {
+  ring(c, [](auto x, auto y) { return x - y; });
+}
+void host_mul(HostCtx& c) {
+  ring(c, [](auto x, auto y) { return x * y; });
+}
 void host_squared_difference(HostCtx& c) {
   ring(c, [](auto x, auto y) {
-    if constexpr (std::is_same_v<decltype(x), Complex>) return std::conj(x - y) * (x - y);
-    else return (x - y) * (x - y);
+    if constexpr (std::is_same_v<decltype(x), Complex>)
+      return std::conj(x - y) * (x - y);
+    else
+      return (x - y) * (x - y);
   });
 }
 
@@ -374,33 +402,55 @@ T int_mod_trunc(T x, T y) {
 }
 template <class F, class G>
 void division(HostCtx& c, F&& real, G&& integer) {
-  if (ir::is_complex(c.in(0).dtype)) return ring(c, [](auto x, auto y) { if constexpr (std::is_same_v<decltype(x), Complex>) return x / y; else return x; });
+  if (ir::is_complex(c.in(0).dtype))
+    return ring(c, [](auto x, auto y) {
+      if constexpr (std::is_same_v<decltype(x), Complex>)
+        return x / y;
+      else
+        return x;
+    });
   ordered(c, [&](auto x, auto y) {
-    if constexpr (std::is_same_v<decltype(x), double>) return real(x, y);
-    else return integer(x, y);
+    if constexpr (std::is_same_v<decltype(x), double>)
+      return real(x, y);
+    else
+      return integer(x, y);
   });
 }
 float quotient(double x, double y) { return static_cast<float>(x) / static_cast<float>(y); }
 
-void host_div(HostCtx& c) { division(c, [](double x, double y) { return x / y; }, [](auto x, auto y) { return int_div_floor(x, y); }); }
+void host_div(HostCtx& c) {
+  division(
+      c, [](double x, double y) { return x / y; }, [](auto x, auto y) { return int_div_floor(x, y); });
+}
 void host_real_div(HostCtx& c) {
-  if (c.in(0).dtype == DType::kBool || (!ir::is_floating(c.in(0).dtype) && !ir::is_complex(c.in(0).dtype) && c.out_dtype(0) == DType::kFloat)) {
+  if (c.in(0).dtype == DType::kBool ||
+      (!ir::is_floating(c.in(0).dtype) && !ir::is_complex(c.in(0).dtype) && c.out_dtype(0) == DType::kFloat)) {
     return c.out(0, zip<double>(c.in(0), c.in(1), DType::kFloat, [](double x, double y) { return x / y; }));
   }
-  division(c, [](double x, double y) { return x / y; }, [](auto x, auto y) { return int_div_trunc(x, y); });
+  division(
+      c, [](double x, double y) { return x / y; }, [](auto x, auto y) { return int_div_trunc(x, y); });
 }
 void host_floor_div(HostCtx& c) {
   const bool wide = c.in(0).dtype == DType::kDouble;
-  division(c, [&](double x, double y) { return std::floor(wide ? x / y : static_cast<double>(quotient(x, y))); }, [](auto x, auto y) { return int_div_floor(x, y); });
+  division(
+      c, [&](double x, double y) { return std::floor(wide ? x / y : static_cast<double>(quotient(x, y))); },
+      [](auto x, auto y) { return int_div_floor(x, y); });
 }
 void host_truncate_div(HostCtx& c) {
   const bool wide = c.in(0).dtype == DType::kDouble;
-  division(c, [&](double x, double y) { return std::trunc(wide ? x / y : static_cast<double>(quotient(x, y))); }, [](auto x, auto y) { return int_div_trunc(x, y); });
+  division(
+      c, [&](double x, double y) { return std::trunc(wide ? x / y : static_cast<double>(quotient(x, y))); },
+      [](auto x, auto y) { return int_div_trunc(x, y); });
 }
 void host_div_no_nan(HostCtx& c) {
-  division(c, [](double x, double y) { return y == 0 ? 0.0 : x / y; }, [](auto x, auto y) { return y == decltype(y){} ? decltype(x){} : int_div_trunc(x, y); });
+  division(
+      c, [](double x, double y) { return y == 0 ? 0.0 : x / y; },
+      [](auto x, auto y) { return y == decltype(y){} ? decltype(x){} : int_div_trunc(x, y); });
 }
-void host_mod(HostCtx& c) { division(c, [](double x, double y) { return std::fmod(x, y); }, [](auto x, auto y) { return int_mod_trunc(x, y); }); }
+void host_mod(HostCtx& c) {
+  division(
+      c, [](double x, double y) { return std::fmod(x, y); }, [](auto x, auto y) { return int_mod_trunc(x, y); });
+}
 void host_floor_mod(HostCtx& c) {
   division(
       c,
@@ -431,23 +481,42 @@ T int_pow(T base, T exponent) {
   return static_cast<T>(result);
 }
 void host_pow(HostCtx& c) {
-  if (ir::is_complex(c.in(0).dtype)) return ring(c, [](auto x, auto y) { if constexpr (std::is_same_v<decltype(x), Complex>) return std::pow(x, y); else return x; });
+  if (ir::is_complex(c.in(0).dtype))
+    return ring(c, [](auto x, auto y) {
+      if constexpr (std::is_same_v<decltype(x), Complex>)
+        return std::pow(x, y);
+      else
+        return x;
+    });
   ordered(c, [](auto x, auto y) {
-    if constexpr (std::is_same_v<decltype(x), double>) return std::pow(x, y);
-    else return int_pow(x, y);
+    if constexpr (std::is_same_v<decltype(x), double>)
+      return std::pow(x, y);
+    else
+      return int_pow(x, y);
   });
 }
-void host_atan2(HostCtx& c) { division(c, [](double y, double x) { return std::atan2(y, x); }, [](auto x, auto) { return (bad_value("Atan2 is for floats"), x); }); }
+void host_atan2(HostCtx& c) {
+  division(
+      c, [](double y, double x) { return std::atan2(y, x); }, [](auto x, auto) { return (bad_value("Atan2 is for floats"), x); });
+}
 void host_xlogy(HostCtx& c) {
-  division(c, [](double x, double y) { return x == 0 && !std::isnan(y) ? 0.0 : x * std::log(y); }, [](auto x, auto) { return (bad_value("Xlogy is for floats"), x); });
+  division(
+      c, [](double x, double y) { return x == 0 && !std::isnan(y) ? 0.0 : x * std::log(y); },
+      [](auto x, auto) { return (bad_value("Xlogy is for floats"), x); });
 }
 template <class T>
 bool unordered(T x) {
-  if constexpr (std::is_same_v<T, double>) return std::isnan(x);
-  else return false;
+  if constexpr (std::is_same_v<T, double>)
+    return std::isnan(x);
+  else
+    return false;
 }
-void host_maximum(HostCtx& c) { ordered(c, [](auto x, auto y) { return unordered(x) || x > y ? x : y; }); }
-void host_minimum(HostCtx& c) { ordered(c, [](auto x, auto y) { return unordered(x) || x < y ? x : y; }); }
+void host_maximum(HostCtx& c) {
+  ordered(c, [](auto x, auto y) { return unordered(x) || x > y ? x : y; });
+}
+void host_minimum(HostCtx& c) {
+  ordered(c, [](auto x, auto y) { return unordered(x) || x < y ? x : y; });
+}
 
 template <class F>
 void compare(HostCtx& c, F&& f) {
@@ -458,27 +527,43 @@ void compare(HostCtx& c, F&& f) {
 template <bool Equal>
 void host_equality(HostCtx& c) {
   if (ir::is_complex(c.in(0).dtype)) {
-    return c.out(0, zip<Complex>(c.in(0), c.in(1), DType::kBool, [](const Complex& x, const Complex& y) -> bool { return (x == y) == Equal; }));
+    return c.out(
+        0, zip<Complex>(c.in(0), c.in(1), DType::kBool, [](const Complex& x, const Complex& y) -> bool { return (x == y) == Equal; }));
   }
   compare(c, [](auto x, auto y) -> bool { return (x == y) == Equal; });
 }
-void host_less(HostCtx& c) { compare(c, [](auto x, auto y) -> bool { return x < y; }); }
-void host_less_equal(HostCtx& c) { compare(c, [](auto x, auto y) -> bool { return x <= y; }); }
-void host_greater(HostCtx& c) { compare(c, [](auto x, auto y) -> bool { return x > y; }); }
-void host_greater_equal(HostCtx& c) { compare(c, [](auto x, auto y) -> bool { return x >= y; }); }
+void host_less(HostCtx& c) {
+  compare(c, [](auto x, auto y) -> bool { return x < y; });
+}
+void host_less_equal(HostCtx& c) {
+  compare(c, [](auto x, auto y) -> bool { return x <= y; });
+}
+void host_greater(HostCtx& c) {
+  compare(c, [](auto x, auto y) -> bool { return x > y; });
+}
+void host_greater_equal(HostCtx& c) {
+  compare(c, [](auto x, auto y) -> bool { return x >= y; });
+}
 
 template <class F>
 void logical(HostCtx& c, F&& f) {
   c.out(0, zip<std::int64_t>(cast(c.in(0), DType::kBool), cast(c.in(1), DType::kBool), DType::kBool, f));
 }
-void host_and(HostCtx& c) { logical(c, [](std::int64_t x, std::int64_t y) { return x & y; }); }
-void host_or(HostCtx& c) { logical(c, [](std::int64_t x, std::int64_t y) { return x | y; }); }
-void host_xor(HostCtx& c) { logical(c, [](std::int64_t x, std::int64_t y) { return x ^ y; }); }
+void host_and(HostCtx& c) {
+  logical(c, [](std::int64_t x, std::int64_t y) { return x & y; });
+}
+void host_or(HostCtx& c) {
+  logical(c, [](std::int64_t x, std::int64_t y) { return x | y; });
+}
+void host_xor(HostCtx& c) {
+  logical(c, [](std::int64_t x, std::int64_t y) { return x ^ y; });
+}
 
 template <class F>
 void bitwise(HostCtx& c, F&& f) {
   const DType dtype = common_dtype(c, c.in(0), c.in(1));
-  if (ir::is_floating(dtype) || dtype == DType::kBool) bad_value(fmt::format("{} is for integers, not {}", c.node().type, ir::info(dtype).torch));
+  if (ir::is_floating(dtype) || dtype == DType::kBool)
+    bad_value(fmt::format("{} is for integers, not {}", c.node().type, ir::info(dtype).torch));
   const std::int64_t bits = ir::item_size(dtype) * 8;
   const auto run = [&](auto tag) { c.out(0, zip<decltype(tag)>(c.in(0), c.in(1), dtype, [&](auto x, auto y) { return f(x, y, bits); })); };
   if (dtype == DType::kUInt64) return run(std::uint64_t{});
@@ -489,13 +574,22 @@ std::int64_t clamp_shift(T y, std::int64_t bits) {
   if (y < T{}) return 0;
   return y >= static_cast<T>(bits) ? bits - 1 : static_cast<std::int64_t>(y);
 }
-void host_bit_and(HostCtx& c) { bitwise(c, [](auto x, auto y, std::int64_t) { return x & y; }); }
-void host_bit_or(HostCtx& c) { bitwise(c, [](auto x, auto y, std::int64_t) { return x | y; }); }
-void host_bit_xor(HostCtx& c) { bitwise(c, [](auto x, auto y, std::int64_t) { return x ^ y; }); }
-void host_left_shift(HostCtx& c) {
-  bitwise(c, [](auto x, auto y, std::int64_t bits) { return static_cast<decltype(x)>(static_cast<std::uint64_t>(x) << clamp_shift(y, bits)); });
+void host_bit_and(HostCtx& c) {
+  bitwise(c, [](auto x, auto y, std::int64_t) { return x & y; });
 }
-void host_right_shift(HostCtx& c) { bitwise(c, [](auto x, auto y, std::int64_t bits) { return x >> clamp_shift(y, bits); }); }
+void host_bit_or(HostCtx& c) {
+  bitwise(c, [](auto x, auto y, std::int64_t) { return x | y; });
+}
+void host_bit_xor(HostCtx& c) {
+  bitwise(c, [](auto x, auto y, std::int64_t) { return x ^ y; });
+}
+void host_left_shift(HostCtx& c) {
+  bitwise(
+      c, [](auto x, auto y, std::int64_t bits) { return static_cast<decltype(x)>(static_cast<std::uint64_t>(x) << clamp_shift(y, bits)); });
+}
+void host_right_shift(HostCtx& c) {
+  bitwise(c, [](auto x, auto y, std::int64_t bits) { return x >> clamp_shift(y, bits); });
+}
 
 // Three and more operands -------------------------------------------------------------------------
 
@@ -565,7 +659,8 @@ void host_threshold(HostCtx& c) {
 }
 void host_prelu(HostCtx& c) {
   const Dims shape = broadcast(c.in(0).shape, c.in(1).shape);
-  if (shape != c.in(0).shape) bad_value(fmt::format("PRelu's weight {} does not broadcast to x {}", dims_text(c.in(1).shape), dims_text(c.in(0).shape)));
+  if (shape != c.in(0).shape)
+    bad_value(fmt::format("PRelu's weight {} does not broadcast to x {}", dims_text(c.in(1).shape), dims_text(c.in(0).shape)));
   c.out(0, zip<double>(c.in(0), c.in(1), c.in(0).dtype, [](double x, double w) { return x > 0 ? x : w * x; }));
 }
 /// x1 + alpha * x2 and the like: exact for integers.
@@ -587,12 +682,18 @@ void affine3(HostCtx& c, F&& f) {
   if (ir::is_floating(a.dtype)) return run(double{});
   run(std::uint64_t{});
 }
-void host_axpy_v2(HostCtx& c) { affine3(c, [](auto x, auto y, auto alpha) { return x + y * alpha; }); }
-void host_fused_mul_add(HostCtx& c) { affine3(c, [](auto x, auto y, auto z) { return x * y + z; }); }
+void host_axpy_v2(HostCtx& c) {
+  affine3(c, [](auto x, auto y, auto alpha) { return x + y * alpha; });
+}
+void host_fused_mul_add(HostCtx& c) {
+  affine3(c, [](auto x, auto y, auto z) { return x * y + z; });
+}
 void host_lerp(HostCtx& c) {
   affine3(c, [](auto start, auto end, auto w) {
-    if constexpr (std::is_same_v<decltype(w), double>) return w < 0.5 ? start + w * (end - start) : end - (1 - w) * (end - start);
-    else return start;
+    if constexpr (std::is_same_v<decltype(w), double>)
+      return w < 0.5 ? start + w * (end - start) : end - (1 - w) * (end - start);
+    else
+      return start;
   });
 }
 template <bool Divide>
@@ -608,8 +709,10 @@ void host_addc(HostCtx& c) {
     const std::vector<T> b = stretched<T>(c.in(2), shape);
     const T k = values<T>(value)[0];
     for (std::size_t i = 0; i < v.size(); ++i) {
-      if constexpr (Divide) v[i] += k * a[i] / b[i];
-      else v[i] += k * a[i] * b[i];
+      if constexpr (Divide)
+        v[i] += k * a[i] / b[i];
+      else
+        v[i] += k * a[i] * b[i];
     }
     c.out(0, make(x.dtype, shape, v));
   };
@@ -620,7 +723,8 @@ void host_addc(HostCtx& c) {
 void host_axpy(HostCtx& c) {
   const double alpha = static_cast<float>(c.attr_float("alpha"));
   const DType dtype = common_dtype(c, c.in(0), c.in(1));
-  c.out(0, zip<double>(c.in(0), c.in(1), dtype, [&](double x, double y) { return ir::is_floating(dtype) ? x + alpha * y : std::trunc(x + alpha * y); }));
+  c.out(0, zip<double>(c.in(0), c.in(1), dtype,
+                       [&](double x, double y) { return ir::is_floating(dtype) ? x + alpha * y : std::trunc(x + alpha * y); }));
 }
 void host_glu(HostCtx& c, bool swiglu) {
   const Tensor& x = c.in(0);
@@ -665,8 +769,12 @@ void host_real(HostCtx& c) {
   if (!ir::is_complex(c.in(0).dtype)) return c.out(0, c.in(0));
   complex_part(c, [](const Complex& e) { return e.real(); });
 }
-void host_imag(HostCtx& c) { complex_part(c, [](const Complex& e) { return e.imag(); }); }
-void host_angle(HostCtx& c) { complex_part(c, [](const Complex& e) { return std::arg(e); }); }
+void host_imag(HostCtx& c) {
+  complex_part(c, [](const Complex& e) { return e.imag(); });
+}
+void host_angle(HostCtx& c) {
+  complex_part(c, [](const Complex& e) { return std::arg(e); });
+}
 void host_conj(HostCtx& c) {
   std::vector<Complex> v = values<Complex>(c.in(0));
   for (Complex& e : v) e = std::conj(e);
@@ -688,7 +796,8 @@ template <class T>
 void ov_binary(OvCtx& c) {
   OvValue a = c.in(0);
   OvValue b = c.in(1);
-  if (a.get_element_type() != b.get_element_type()) bad(Errc::kInvalidGraph, "both operands must have one element type", c.node().name, "insert a Cast");
+  if (a.get_element_type() != b.get_element_type())
+    bad(Errc::kInvalidGraph, "both operands must have one element type", c.node().name, "insert a Cast");
   if (a.get_element_type() == ov::element::boolean) throw NeedsHost{};
   c.out(0, mk<T>(a, b));
 }
@@ -699,11 +808,13 @@ void ov_binary_float(OvCtx& c) {
   c.out(0, mk<T>(c.in(0), c.in(1)));
 }
 void ov_add(OvCtx& c) {
-  if (c.in(0).get_element_type() == ov::element::boolean && c.in(1).get_element_type() == ov::element::boolean) return c.out(0, mk<op::LogicalOr>(c.in(0), c.in(1)));
+  if (c.in(0).get_element_type() == ov::element::boolean && c.in(1).get_element_type() == ov::element::boolean)
+    return c.out(0, mk<op::LogicalOr>(c.in(0), c.in(1)));
   ov_binary<op::Add>(c);
 }
 void ov_mul(OvCtx& c) {
-  if (c.in(0).get_element_type() == ov::element::boolean && c.in(1).get_element_type() == ov::element::boolean) return c.out(0, mk<op::LogicalAnd>(c.in(0), c.in(1)));
+  if (c.in(0).get_element_type() == ov::element::boolean && c.in(1).get_element_type() == ov::element::boolean)
+    return c.out(0, mk<op::LogicalAnd>(c.in(0), c.in(1)));
   ov_binary<op::Multiply>(c);
 }
 void ov_compare_guard(OvCtx& c) {
@@ -714,7 +825,8 @@ void ov_compare_guard(OvCtx& c) {
 template <class T>
 void ov_compare(OvCtx& c) {
   ov_compare_guard(c);
-  if (c.in(0).get_element_type() == ov::element::boolean && !std::is_same_v<T, op::Equal> && !std::is_same_v<T, op::NotEqual>) throw NeedsHost{};
+  if (c.in(0).get_element_type() == ov::element::boolean && !std::is_same_v<T, op::Equal> && !std::is_same_v<T, op::NotEqual>)
+    throw NeedsHost{};
   c.out(0, mk<T>(c.in(0), c.in(1)));
 }
 template <class T>
@@ -734,7 +846,8 @@ void ov_cast(OvCtx& c) {
   const ov::element::Type type = plugin_type(to);
   if (x.get_element_type() == type) return c.out(0, x);
   if (type == ov::element::boolean) return c.out(0, mk<op::NotEqual>(x, num(x, 0)));
-  if (x.get_element_type() == ov::element::boolean) return c.out(0, mk<op::Select>(x, num(mk<op::Constant>(type, ov::Shape{}, 1), 1), num(mk<op::Constant>(type, ov::Shape{}, 0), 0)));
+  if (x.get_element_type() == ov::element::boolean)
+    return c.out(0, mk<op::Select>(x, num(mk<op::Constant>(type, ov::Shape{}, 1), 1), num(mk<op::Constant>(type, ov::Shape{}, 0), 0)));
   c.out(0, mk<op::Convert>(x, type));
 }
 void ov_rsqrt(OvCtx& c) {
@@ -747,11 +860,13 @@ void ov_reciprocal(OvCtx& c) {
 }
 void ov_square(OvCtx& c) { c.out(0, mk<op::Multiply>(c.in(0), c.in(0))); }
 void ov_exp(OvCtx& c) {
-  if (!is_real(c.in(0)) || c.attr_float("base", -1.0) != -1.0 || c.attr_float("scale", 1.0) != 1.0 || c.attr_float("shift", 0.0) != 0.0) throw NeedsHost{};
+  if (!is_real(c.in(0)) || c.attr_float("base", -1.0) != -1.0 || c.attr_float("scale", 1.0) != 1.0 || c.attr_float("shift", 0.0) != 0.0)
+    throw NeedsHost{};
   c.out(0, mk<op::Exp>(c.in(0)));
 }
 void ov_log(OvCtx& c) {
-  if (!is_real(c.in(0)) || c.attr_float("base", -1.0) != -1.0 || c.attr_float("scale", 1.0) != 1.0 || c.attr_float("shift", 0.0) != 0.0) throw NeedsHost{};
+  if (!is_real(c.in(0)) || c.attr_float("base", -1.0) != -1.0 || c.attr_float("scale", 1.0) != 1.0 || c.attr_float("shift", 0.0) != 0.0)
+    throw NeedsHost{};
   c.out(0, mk<op::Log>(c.in(0)));
 }
 void ov_relu(OvCtx& c) {
@@ -762,7 +877,10 @@ void ov_relu6(OvCtx& c) {
   if (!is_real(c.in(0))) throw NeedsHost{};
   c.out(0, mk<op::Clamp>(c.in(0), 0.0, 6.0));
 }
-void ov_leaky(OvCtx& c) { c.out(0, mk<op::PRelu>(c.in(0), mk<op::Constant>(c.in(0).get_element_type(), ov::Shape{1}, std::vector<double>{c.attr_float("negative_slope", 0.0)}))); }
+void ov_leaky(OvCtx& c) {
+  c.out(0, mk<op::PRelu>(c.in(0), mk<op::Constant>(c.in(0).get_element_type(), ov::Shape{1},
+                                                   std::vector<double>{c.attr_float("negative_slope", 0.0)})));
+}
 void ov_elu(OvCtx& c) {
   if (c.attr_float("scale", 1.0) != 1.0 || c.attr_float("input_scale", 1.0) != 1.0) throw NeedsHost{};
   c.out(0, mk<op::Elu>(c.in(0), c.attr_float("alpha", 1.0)));
@@ -774,11 +892,13 @@ void ov_gelu2(OvCtx& c) {
 }
 void ov_swish(OvCtx& c) {
   const double scale = c.attr_float("scale", 1.0);
-  c.out(0, scale == 1.0 ? mk<op::Swish>(c.in(0)) : mk<op::Multiply>(c.in(0), mk<op::Sigmoid>(mk<op::Multiply>(c.in(0), num(c.in(0), scale)))));
+  c.out(0,
+        scale == 1.0 ? mk<op::Swish>(c.in(0)) : mk<op::Multiply>(c.in(0), mk<op::Sigmoid>(mk<op::Multiply>(c.in(0), num(c.in(0), scale)))));
 }
 void ov_fast_gelu(OvCtx& c) { c.out(0, mk<op::Multiply>(c.in(0), mk<op::Sigmoid>(mk<op::Multiply>(c.in(0), num(c.in(0), 1.702))))); }
 void ov_hsigmoid(OvCtx& c) {
-  const OvValue line = mk<op::Add>(mk<op::Multiply>(c.in(0), num(c.in(0), c.attr_float("alpha", 0.16666666))), num(c.in(0), c.attr_float("beta", 0.5)));
+  const OvValue line =
+      mk<op::Add>(mk<op::Multiply>(c.in(0), num(c.in(0), c.attr_float("alpha", 0.16666666))), num(c.in(0), c.attr_float("beta", 0.5)));
   c.out(0, mk<op::Clamp>(line, 0.0, 1.0));
 }
 void ov_muls(OvCtx& c) {
@@ -791,12 +911,14 @@ void ov_adds(OvCtx& c) {
 }
 void ov_select(OvCtx& c) {
   if (c.in(0).get_element_type() != ov::element::boolean) throw NeedsHost{};
-  if (c.in(1).get_element_type() != c.in(2).get_element_type()) bad(Errc::kInvalidGraph, "both branches must have one element type", c.node().name);
+  if (c.in(1).get_element_type() != c.in(2).get_element_type())
+    bad(Errc::kInvalidGraph, "both branches must have one element type", c.node().name);
   c.out(0, mk<op::Select>(c.in(0), c.in(1), c.in(2)));
 }
 void ov_masked_fill(OvCtx& c) {
   if (c.in(1).get_element_type() != ov::element::boolean) throw NeedsHost{};
-  if (c.in(2).get_element_type() != c.in(0).get_element_type()) bad(Errc::kInvalidGraph, "MaskedFill's value must have the element type of x", c.node().name);
+  if (c.in(2).get_element_type() != c.in(0).get_element_type())
+    bad(Errc::kInvalidGraph, "MaskedFill's value must have the element type of x", c.node().name);
   const OvValue value = mk<op::Reshape>(c.in(2), i64({}), false);
   c.out(0, mk<op::Select>(c.in(1), value, c.in(0)));
 }

@@ -18,15 +18,16 @@ Block philox(Block counter, std::uint64_t key64) {
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t a = std::uint64_t{0xD2511F53U} * counter[0];
     const std::uint64_t b = std::uint64_t{0xCD9E8D57U} * counter[2];
-    counter = {static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ k0, static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ k1,
-               static_cast<std::uint32_t>(a)};
+    counter = {static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ k0, static_cast<std::uint32_t>(b),
+               static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ k1, static_cast<std::uint32_t>(a)};
     k0 += 0x9E3779B9U;
     k1 += 0xBB67AE85U;
   }
   return counter;
 }
 Block block_of(std::uint64_t low, std::uint64_t high) {
-  return {static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(low >> 32), static_cast<std::uint32_t>(high), static_cast<std::uint32_t>(high >> 32)};
+  return {static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(low >> 32), static_cast<std::uint32_t>(high),
+          static_cast<std::uint32_t>(high >> 32)};
 }
 /// `n` words from the 128-bit counter on, one block per four.
 std::vector<std::uint32_t> words(std::uint64_t key, std::uint64_t low, std::uint64_t high, std::int64_t n) {
@@ -48,14 +49,18 @@ Stream stateless_stream(const HostCtx& c) {
   const Dims key = ints(c.in("key", 1));
   const Dims counter = ints(c.in("counter", 2));
   if (key.size() != 1 || counter.empty() || counter.size() > 2) bad_value("a key of one and a counter of two words are needed");
-  return {static_cast<std::uint64_t>(key[0]), static_cast<std::uint64_t>(counter[0]), counter.size() == 2 ? static_cast<std::uint64_t>(counter[1]) : 0};
+  return {static_cast<std::uint64_t>(key[0]), static_cast<std::uint64_t>(counter[0]),
+          counter.size() == 2 ? static_cast<std::uint64_t>(counter[1]) : 0};
 }
 std::vector<double> uniforms(const Stream& s, std::int64_t n, DType dtype) {
   std::vector<double> out;
   for (const std::uint32_t r : words(s.key, s.low, s.high, n)) {
-    if (dtype == DType::kFloat16) out.push_back((r & 0x3FFU) * 0x1p-10);
-    else if (dtype == DType::kBFloat16) out.push_back((r & 0x7FU) * 0x1p-7);
-    else out.push_back((r & 0x7FFFFFU) * 0x1p-23);
+    if (dtype == DType::kFloat16)
+      out.push_back((r & 0x3FFU) * 0x1p-10);
+    else if (dtype == DType::kBFloat16)
+      out.push_back((r & 0x7FU) * 0x1p-7);
+    else
+      out.push_back((r & 0x7FFFFFU) * 0x1p-23);
   }
   return out;
 }
@@ -132,7 +137,8 @@ void host_bernoulli(HostCtx& c) {
   std::vector<std::int64_t> out;
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t group = i / 4;
-    const Block block = philox(block_of(s.offset / 4 + static_cast<std::uint64_t>(group / threads), static_cast<std::uint64_t>(group % threads)), s.seed);
+    const Block block =
+        philox(block_of(s.offset / 4 + static_cast<std::uint64_t>(group / threads), static_cast<std::uint64_t>(group % threads)), s.seed);
     out.push_back(open_unit(block[static_cast<std::size_t>(i % 4)]) <= prob[prob.size() == 1 ? 0 : static_cast<std::size_t>(i)] ? 1 : 0);
   }
   c.out(0, make(c.attr_dtype("dtype", DType::kFloat), shape, out));
@@ -153,7 +159,8 @@ void host_drop_mask(HostCtx& c) {
   const std::int64_t seed = one_int(c.in("seed", 2));
   const Tensor given = c.maybe("offset", 4);
   const Dims offset = given.present() ? ints(given) : Dims{0};
-  const std::vector<std::uint32_t> r = words(static_cast<std::uint64_t>(seed), static_cast<std::uint64_t>(offset.at(0)), offset.size() > 1 ? static_cast<std::uint64_t>(offset[1]) : 0, n);
+  const std::vector<std::uint32_t> r = words(static_cast<std::uint64_t>(seed), static_cast<std::uint64_t>(offset.at(0)),
+                                             offset.size() > 1 ? static_cast<std::uint64_t>(offset[1]) : 0, n);
   const std::int64_t bytes = (n + 127) / 128 * 16;
   std::vector<std::int64_t> out(static_cast<std::size_t>(bytes), 0);
   for (std::size_t i = 0; i < r.size(); ++i) {
@@ -167,7 +174,8 @@ void host_drop_do_mask(HostCtx& c) {
   const double keep = values<double>(c.in("keep_prob", 2)).at(0);
   if (mask.dtype != DType::kUInt8 || mask.numel() != (x.numel() + 127) / 128 * 16) bad_value("the mask does not fit x");
   std::vector<double> v = values<double>(x);
-  for (std::size_t i = 0; i < v.size(); ++i) v[i] = (std::to_integer<unsigned>(mask.data[i / 8]) >> (i % 8) & 1U) != 0 ? v[i] * (1 / keep) : 0.0;
+  for (std::size_t i = 0; i < v.size(); ++i)
+    v[i] = (std::to_integer<unsigned>(mask.data[i / 8]) >> (i % 8) & 1U) != 0 ? v[i] * (1 / keep) : 0.0;
   c.out(0, make(x.dtype, x.shape, v));
 }
 void host_randperm(HostCtx& c) {

@@ -12,10 +12,10 @@ namespace {
 // ---------------------------------------------------------------- host
 
 struct Reduced {
-  Dims axes;               // wrapped, sorted
-  Dims shape;              // of the result
+  Dims axes;                         // wrapped, sorted
+  Dims shape;                        // of the result
   std::vector<std::int64_t> target;  // result position of every element
-  std::int64_t size = 1;   // elements per result
+  std::int64_t size = 1;             // elements per result
 };
 
 Reduced plan_reduce(const Dims& shape, Dims axes, bool keep) {
@@ -66,8 +66,10 @@ std::vector<T> fold(const std::vector<T>& v, const Reduced& r, T start, F&& f) {
 
 template <class T>
 bool is_nan(T x) {
-  if constexpr (std::is_same_v<T, double>) return std::isnan(x);
-  else return false;
+  if constexpr (std::is_same_v<T, double>)
+    return std::isnan(x);
+  else
+    return false;
 }
 
 /// Sums and products: wrapping integers.
@@ -85,8 +87,12 @@ void ring_reduce(HostCtx& c, int start, F&& f) {
   if (ir::is_floating(x.dtype)) return run(double{});
   run(std::uint64_t{});
 }
-void host_sum(HostCtx& c) { ring_reduce(c, 0, [](auto a, auto b) { return a + b; }); }
-void host_prod(HostCtx& c) { ring_reduce(c, 1, [](auto a, auto b) { return a * b; }); }
+void host_sum(HostCtx& c) {
+  ring_reduce(c, 0, [](auto a, auto b) { return a + b; });
+}
+void host_prod(HostCtx& c) {
+  ring_reduce(c, 1, [](auto a, auto b) { return a * b; });
+}
 
 Tensor mean_of(const Tensor& x, const Reduced& r, DType to) {
   if (ir::is_complex(x.dtype)) {
@@ -141,7 +147,9 @@ void host_truth(HostCtx& c) {
   if (x.rank() == 0) return c.out(0, x);
   if (axes.empty()) axes = all_axes(x.rank());
   const Reduced r = plan_reduce(x.shape, axes, c.attr_bool("keep_dims", false));
-  c.out(0, make(DType::kBool, r.shape, fold<std::int64_t>(values<std::int64_t>(x), r, All ? 1 : 0, [](std::int64_t a, std::int64_t b) { return All ? a & b : a | b; })));
+  c.out(0, make(DType::kBool, r.shape, fold<std::int64_t>(values<std::int64_t>(x), r, All ? 1 : 0, [](std::int64_t a, std::int64_t b) {
+                  return All ? a & b : a | b;
+                })));
 }
 
 void host_log_sum(HostCtx& c, bool exponentiate) {
@@ -149,7 +157,8 @@ void host_log_sum(HostCtx& c, bool exponentiate) {
   const std::optional<Dims> axes = reduce_axes(c, !exponentiate);
   std::vector<double> v = values<double>(x);
   if (exponentiate) {
-    for (double& e : v) e = x.dtype == DType::kDouble ? std::exp(e) : static_cast<double>(std::exp(static_cast<float>(e)));  // overflows as the operator does
+    for (double& e : v)
+      e = x.dtype == DType::kDouble ? std::exp(e) : static_cast<double>(std::exp(static_cast<float>(e)));  // overflows as the operator does
   }
   Dims shape = x.shape;
   if (axes) {
@@ -241,8 +250,12 @@ void host_scan(HostCtx& c, int start, F&& f) {
   if (ir::is_floating(x.dtype)) return run(double{});
   run(std::uint64_t{});
 }
-void host_cumsum(HostCtx& c) { host_scan(c, 0, [](auto a, auto b) { return a + b; }); }
-void host_cumprod(HostCtx& c) { host_scan(c, 1, [](auto a, auto b) { return a * b; }); }
+void host_cumsum(HostCtx& c) {
+  host_scan(c, 0, [](auto a, auto b) { return a + b; });
+}
+void host_cumprod(HostCtx& c) {
+  host_scan(c, 1, [](auto a, auto b) { return a * b; });
+}
 void host_cumlogsumexp(HostCtx& c) {
   const Tensor& x = c.in(0);
   const std::int64_t axis = wrap_axis(one_int(c.in("axis", 1)), x.rank());
@@ -290,8 +303,10 @@ Best arg_extreme(const Tensor& x, std::int64_t axis, bool keep, bool max, DType 
   if (s.mid == 0) bad_value("arg-extremum over no elements");
   Dims shape;
   for (std::size_t i = 0; i < x.shape.size(); ++i) {
-    if (static_cast<std::int64_t>(i) != axis) shape.push_back(x.shape[i]);
-    else if (keep) shape.push_back(1);
+    if (static_cast<std::int64_t>(i) != axis)
+      shape.push_back(x.shape[i]);
+    else if (keep)
+      shape.push_back(1);
   }
   Best best;
   with_real(x.dtype, [&](auto tag) {
@@ -351,8 +366,10 @@ std::vector<std::int64_t> order_of(const std::vector<T>& row, bool descending) {
     if (is_nan(x) || is_nan(y)) return !is_nan(x) && is_nan(y);
     return x < y;
   };
-  if (descending) std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return less(b, a); });
-  else std::stable_sort(order.begin(), order.end(), less);
+  if (descending)
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return less(b, a); });
+  else
+    std::stable_sort(order.begin(), order.end(), less);
   return order;
 }
 
@@ -369,7 +386,8 @@ void sort_along(HostCtx& c, const Tensor& x, std::int64_t axis, std::int64_t kee
     std::vector<T> row(static_cast<std::size_t>(s.mid));
     for (std::int64_t o = 0; o < s.outer; ++o) {
       for (std::int64_t i = 0; i < s.inner; ++i) {
-        for (std::int64_t k = 0; k < s.mid; ++k) row[static_cast<std::size_t>(k)] = v[static_cast<std::size_t>((o * s.mid + k) * s.inner + i)];
+        for (std::int64_t k = 0; k < s.mid; ++k)
+          row[static_cast<std::size_t>(k)] = v[static_cast<std::size_t>((o * s.mid + k) * s.inner + i)];
         const std::vector<std::int64_t> order = order_of(row, descending);
         for (std::int64_t k = 0; k < keep; ++k) {
           const auto to = static_cast<std::size_t>((o * keep + k) * s.inner + i);
@@ -390,7 +408,8 @@ void host_sort(HostCtx& c) {
 void host_topk(HostCtx& c) {
   const Tensor& x = c.in(0);
   if (x.rank() == 0) bad_value("TopKV2 needs at least one dimension");
-  sort_along(c, x, wrap_axis(c.attr_int("dim", -1), x.rank()), one_int(c.in("k", 1)), c.attr_bool("largest", true), c.attr_dtype("indices_dtype", DType::kInt32));
+  sort_along(c, x, wrap_axis(c.attr_int("dim", -1), x.rank()), one_int(c.in("k", 1)), c.attr_bool("largest", true),
+             c.attr_dtype("indices_dtype", DType::kInt32));
 }
 
 // Softmax -----------------------------------------------------------------------------------------
@@ -545,7 +564,8 @@ void ov_cumsum(OvCtx& c) {
   if (!is_real(c.in(0)) || OvCtx::rank(c.in(0)) == 0) throw NeedsHost{};
   const Dims axis = c.constant("axis", 1);
   if (axis.size() != 1) throw NeedsHost{};
-  c.out(0, mk<op::CumSum>(c.in(0), i64_scalar(wrap_axis(axis[0], OvCtx::rank(c.in(0)))), c.attr_bool("exclusive", false), c.attr_bool("reverse", false)));
+  c.out(0, mk<op::CumSum>(c.in(0), i64_scalar(wrap_axis(axis[0], OvCtx::rank(c.in(0)))), c.attr_bool("exclusive", false),
+                          c.attr_bool("reverse", false)));
 }
 
 constexpr Op kTable[] = {

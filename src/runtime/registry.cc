@@ -7,7 +7,8 @@ namespace airloom::runtime {
 namespace {
 
 using Family = std::span<const Op> (*)();
-constexpr Family kFamilies[] = {pointwise_ops, reduce_ops, shape_ops, index_ops, linalg_ops, nn_ops, attention_ops, random_ops, control_ops, collective_ops};
+constexpr Family kFamilies[] = {pointwise_ops, reduce_ops,    shape_ops,  index_ops,   linalg_ops,
+                                nn_ops,        attention_ops, random_ops, control_ops, collective_ops};
 
 }  // namespace
 

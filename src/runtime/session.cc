@@ -98,7 +98,8 @@ struct Session::Impl final : Scope {
     for (const ir::NodeId id : executable->inputs()) {
       const NodeView data(graph.node(id));
       const std::int64_t from = data.attr_int("_parent_node_index", data.attr_int("index", 0) + offset);
-      if (from < 0 || from >= static_cast<std::int64_t>(parent.size())) bad(Errc::kInvalidGraph, fmt::format("there is no parent input {}", from), graph.node(id).name);
+      if (from < 0 || from >= static_cast<std::int64_t>(parent.size()))
+        bad(Errc::kInvalidGraph, fmt::format("there is no parent input {}", from), graph.node(id).name);
       in.push_back(parent[static_cast<std::size_t>(from)]);
     }
     ++depth;
@@ -113,7 +114,8 @@ struct Session::Impl final : Scope {
       const auto mark = sink.inputs[i].attrs.find("_parent_node_index");
       const auto* marked = mark == sink.inputs[i].attrs.end() ? nullptr : std::get_if<std::int64_t>(&mark->second);
       const std::int64_t to = marked != nullptr ? *marked : static_cast<std::int64_t>(i);
-      if (to < 0 || to >= static_cast<std::int64_t>(out.size())) bad(Errc::kInvalidGraph, fmt::format("there is no parent output {}", to), sink.name);
+      if (to < 0 || to >= static_cast<std::int64_t>(out.size()))
+        bad(Errc::kInvalidGraph, fmt::format("there is no parent output {}", to), sink.name);
       out[static_cast<std::size_t>(to)] = results[i];
     }
     return out;
@@ -158,7 +160,8 @@ Result<std::vector<TensorBuf>> Session::run(std::span<const TensorView> given) {
   if (given.size() != impl.inputs.size()) {
     std::vector<std::string> names;
     for (const Port& port : impl.inputs) names.push_back(port.name);
-    return fail(Errc::kInvalidArgument, fmt::format("{} inputs given, the graph takes {}: {}", given.size(), names.size(), fmt::join(names, ", ")));
+    return fail(Errc::kInvalidArgument,
+                fmt::format("{} inputs given, the graph takes {}: {}", given.size(), names.size(), fmt::join(names, ", ")));
   }
   try {
     std::vector<Tensor> in;
@@ -173,11 +176,16 @@ Result<std::vector<TensorBuf>> Session::run(std::span<const TensorView> given) {
         return fail(Errc::kInvalidArgument, "this state has no value yet", port.name, "give one in the first call");
       }
       if (view.dtype != port.dtype) {
-        return fail(Errc::kInvalidArgument, fmt::format("element type is {}, the graph takes {}", ir::info(view.dtype).torch, ir::info(port.dtype).torch), port.name);
+        return fail(Errc::kInvalidArgument,
+                    fmt::format("element type is {}, the graph takes {}", ir::info(view.dtype).torch, ir::info(port.dtype).torch),
+                    port.name);
       }
       bool fits = port.unknown_rank || view.shape.size() == port.shape.size();
-      for (std::size_t d = 0; fits && !port.unknown_rank && d < view.shape.size(); ++d) fits = port.shape[d] < 0 || view.shape[d] == port.shape[d];
-      if (!fits) return fail(Errc::kInvalidArgument, fmt::format("shape is {}, the graph takes {}", dims_text(view.shape), dims_text(port.shape)), port.name);
+      for (std::size_t d = 0; fits && !port.unknown_rank && d < view.shape.size(); ++d)
+        fits = port.shape[d] < 0 || view.shape[d] == port.shape[d];
+      if (!fits)
+        return fail(Errc::kInvalidArgument, fmt::format("shape is {}, the graph takes {}", dims_text(view.shape), dims_text(port.shape)),
+                    port.name);
       if (view.data == nullptr && count(view.shape) != 0) return fail(Errc::kInvalidArgument, "no data", port.name);
       if (port.state) {
         in.push_back(copy_in(view));

@@ -25,7 +25,8 @@ void host_gather_shapes(HostCtx& c) {
   if (axes == nullptr) bad(Errc::kInvalidGraph, "GatherShapes needs 'axes'", c.node().name);
   Dims out;
   for (const Dims& pair : *axes) {
-    if (pair.size() != 2 || pair[0] < 0 || pair[0] >= static_cast<std::int64_t>(c.in_count())) bad_value("GatherShapes axes must be [input, dim] pairs");
+    if (pair.size() != 2 || pair[0] < 0 || pair[0] >= static_cast<std::int64_t>(c.in_count()))
+      bad_value("GatherShapes axes must be [input, dim] pairs");
     const Tensor& x = c.in(static_cast<std::size_t>(pair[0]));
     if (pair[1] < 0 || pair[1] >= x.rank()) bad_value(fmt::format("GatherShapes: no dim {} in {}", pair[1], dims_text(x.shape)));
     out.push_back(x.shape[static_cast<std::size_t>(pair[1])]);
@@ -42,7 +43,8 @@ Dims resolve_reshape(const NodeView& n, const Dims& from, Dims to) {
   if (first < 0 || first > rank || last > rank) bad_value("Reshape's axis and num_axes do not fit x");
   for (std::size_t i = 0; i < to.size(); ++i) {
     if (to[i] != 0) continue;
-    if (first + static_cast<std::int64_t>(i) >= rank) bad_value(fmt::format("Reshape copies dimension {} of {}, which has none", i, dims_text(from)));
+    if (first + static_cast<std::int64_t>(i) >= rank)
+      bad_value(fmt::format("Reshape copies dimension {} of {}, which has none", i, dims_text(from)));
     to[i] = from[static_cast<std::size_t>(first) + i];
   }
   Dims out(from.begin(), from.begin() + first);
@@ -107,7 +109,8 @@ void host_flatten(HostCtx& c) {
 // ---------------------------------------------------------------- host: movement
 
 Tensor transpose(const Tensor& x, Dims perm) {
-  if (static_cast<std::int64_t>(perm.size()) != x.rank()) bad_value(fmt::format("permutation {} does not fit shape {}", dims_text(perm), dims_text(x.shape)));
+  if (static_cast<std::int64_t>(perm.size()) != x.rank())
+    bad_value(fmt::format("permutation {} does not fit shape {}", dims_text(perm), dims_text(x.shape)));
   const Dims own = row_strides(x.shape);
   Dims shape;
   Dims strides;
@@ -176,10 +179,12 @@ Tensor concat(std::vector<Tensor> parts, std::int64_t axis) {
   for (const Tensor& part : parts) {
     Dims own = part.shape;
     if (part.dtype != parts[0].dtype) bad_value("concatenated tensors have different element types");
-    if (own.size() != shape.size()) bad_value(fmt::format("concatenated tensors {} and {} have different ranks", dims_text(parts[0].shape), dims_text(part.shape)));
+    if (own.size() != shape.size())
+      bad_value(fmt::format("concatenated tensors {} and {} have different ranks", dims_text(parts[0].shape), dims_text(part.shape)));
     shape[static_cast<std::size_t>(at)] += own[static_cast<std::size_t>(at)];
     own[static_cast<std::size_t>(at)] = parts[0].shape[static_cast<std::size_t>(at)];
-    if (own != parts[0].shape) bad_value(fmt::format("shapes {} and {} cannot be concatenated on axis {}", dims_text(parts[0].shape), dims_text(part.shape), at));
+    if (own != parts[0].shape)
+      bad_value(fmt::format("shapes {} and {} cannot be concatenated on axis {}", dims_text(parts[0].shape), dims_text(part.shape), at));
   }
   Tensor out = allocate(parts[0].dtype, shape);
   const Split3 s = split_at(shape, at);
@@ -212,13 +217,15 @@ void host_pack(HostCtx& c) {
 /// [begin, begin + size) on one axis.
 Tensor narrow(const Tensor& x, std::int64_t axis, std::int64_t begin, std::int64_t size) {
   const Split3 s = split_at(x.shape, axis);
-  if (begin < 0 || size < 0 || begin + size > s.mid) bad_value(fmt::format("[{}, {}) is outside dimension {} of {}", begin, begin + size, axis, dims_text(x.shape)));
+  if (begin < 0 || size < 0 || begin + size > s.mid)
+    bad_value(fmt::format("[{}, {}) is outside dimension {} of {}", begin, begin + size, axis, dims_text(x.shape)));
   Dims shape = x.shape;
   shape[static_cast<std::size_t>(axis)] = size;
   Tensor out = allocate(x.dtype, shape);
   const std::int64_t item = ir::item_size(x.dtype);
   for (std::int64_t o = 0; o < s.outer; ++o) {
-    std::memcpy(writable(out) + o * size * s.inner * item, x.data + (o * s.mid + begin) * s.inner * item, static_cast<std::size_t>(size * s.inner * item));
+    std::memcpy(writable(out) + o * size * s.inner * item, x.data + (o * s.mid + begin) * s.inner * item,
+                static_cast<std::size_t>(size * s.inner * item));
   }
   return out;
 }
@@ -227,7 +234,8 @@ void split_into(HostCtx& c, const Tensor& x, std::int64_t axis, Dims sizes) {
   const std::int64_t dim = x.shape[static_cast<std::size_t>(axis)];
   const auto hole = std::find(sizes.begin(), sizes.end(), -1);
   if (hole != sizes.end()) *hole = dim - (std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) + 1);
-  if (std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) != dim) bad_value(fmt::format("sizes {} do not add up to {}", dims_text(sizes), dim));
+  if (std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) != dim)
+    bad_value(fmt::format("sizes {} do not add up to {}", dims_text(sizes), dim));
   std::int64_t begin = 0;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     c.out(i, narrow(x, axis, begin, sizes[i]));
@@ -245,12 +253,14 @@ void host_split(HostCtx& c) {
 }
 void host_split_v(HostCtx& c) {
   const bool d = c.node().type == "SplitVD";
-  split_into(c, c.in(0), d ? c.attr_int("split_dim") : one_int(c.in("split_dim", 2)), d ? c.attr_ints("size_splits") : ints(c.in("size_splits", 1)));
+  split_into(c, c.in(0), d ? c.attr_int("split_dim") : one_int(c.in("split_dim", 2)),
+             d ? c.attr_ints("size_splits") : ints(c.in("size_splits", 1)));
 }
 void host_unpack(HostCtx& c) {
   const Tensor& x = c.in(0);
   const std::int64_t axis = wrap_axis(c.attr_int("axis", 0), x.rank());
-  if (x.shape[static_cast<std::size_t>(axis)] != c.attr_int("num")) bad_value(fmt::format("Unpack: num is {}, the dimension {}", c.attr_int("num"), x.shape[static_cast<std::size_t>(axis)]));
+  if (x.shape[static_cast<std::size_t>(axis)] != c.attr_int("num"))
+    bad_value(fmt::format("Unpack: num is {}, the dimension {}", c.attr_int("num"), x.shape[static_cast<std::size_t>(axis)]));
   for (std::int64_t i = 0; i < c.attr_int("num"); ++i) {
     const Tensor part = narrow(x, axis, i, 1);
     c.out(static_cast<std::size_t>(i), part.reshaped(squeeze_shape(part.shape, {axis})));
@@ -332,7 +342,8 @@ SliceSpec slice_spec(const HostCtx& c) {
         continue;
       }
       SliceDim s = one_slice(x[dim], begin[i], end[i], strides[i], bit(begin_mask, dim), bit(end_mask, dim));
-      if (type == "StridedSliceV3" && strides[i] < 0 && begin[i] < -x[dim]) s = one_slice(x[dim], 0, end[i], strides[i], false, false);  // clamps to 0
+      if (type == "StridedSliceV3" && strides[i] < 0 && begin[i] < -x[dim])
+        s = one_slice(x[dim], 0, end[i], strides[i], false, false);  // clamps to 0
       spec.dims.push_back(s);
       spec.shape.push_back(s.count);
     }
@@ -385,7 +396,8 @@ void host_strided_assign(HostCtx& c) {
   const SliceSpec spec = slice_spec(c);
   const Tensor& x = c.in(0);
   const Tensor& value = c.in("input_value", c.node().type == "StridedSliceAssign" ? 4 : 1);
-  if (value.shape != spec.shape) bad_value(fmt::format("the assigned value {} must have the slice's shape {}", dims_text(value.shape), dims_text(spec.shape)));
+  if (value.shape != spec.shape)
+    bad_value(fmt::format("the assigned value {} must have the slice's shape {}", dims_text(value.shape), dims_text(spec.shape)));
   if (value.dtype != x.dtype) bad_value("the assigned value must have the tensor's element type");
   Tensor out = allocate(x.dtype, x.shape);
   std::memcpy(writable(out), x.data, static_cast<std::size_t>(x.nbytes()));
@@ -410,7 +422,8 @@ void host_slice(HostCtx& c) {
   Dims shape;
   for (std::size_t i = 0; i < x.shape.size(); ++i) {
     const std::int64_t size = sizes[i] == -1 ? x.shape[i] - offsets[i] : sizes[i];
-    if (offsets[i] < 0 || size < 0 || offsets[i] + size > x.shape[i]) bad_value(fmt::format("Slice [{}, {}) is outside dimension {} of {}", offsets[i], offsets[i] + size, i, dims_text(x.shape)));
+    if (offsets[i] < 0 || size < 0 || offsets[i] + size > x.shape[i])
+      bad_value(fmt::format("Slice [{}, {}) is outside dimension {} of {}", offsets[i], offsets[i] + size, i, dims_text(x.shape)));
     dims.push_back({offsets[i], 1, size});
     shape.push_back(size);
   }
@@ -426,7 +439,8 @@ Tensor pad(const Tensor& x, const Dims& front, const Dims& back, const std::stri
     shape[i] += front[i] + back[i];
     const std::int64_t most = std::max(front[i], back[i]);
     if (shape[i] < 0) bad_value(fmt::format("padding crops dimension {} of {} below zero", i, dims_text(x.shape)));
-    if (mode == "reflect" && most >= std::max<std::int64_t>(dim, 1) && most > 0) bad_value("reflect padding must be smaller than the dimension");
+    if (mode == "reflect" && most >= std::max<std::int64_t>(dim, 1) && most > 0)
+      bad_value("reflect padding must be smaller than the dimension");
     if ((mode == "symmetric" || mode == "circular") && most > dim) bad_value(mode + " padding must not exceed the dimension");
     if (mode == "edge" && dim == 0 && most > 0) bad_value("edge padding of an empty dimension");
   }
@@ -442,10 +456,14 @@ Tensor pad(const Tensor& x, const Dims& front, const Dims& back, const std::stri
           at = -1;
           break;
         }
-        if (mode == "edge") p = p < 0 ? 0 : dim - 1;
-        else if (mode == "reflect") p = p < 0 ? -p : 2 * (dim - 1) - p;
-        else if (mode == "symmetric") p = p < 0 ? -p - 1 : 2 * dim - 1 - p;
-        else p = p < 0 ? p + dim : p - dim;
+        if (mode == "edge")
+          p = p < 0 ? 0 : dim - 1;
+        else if (mode == "reflect")
+          p = p < 0 ? -p : 2 * (dim - 1) - p;
+        else if (mode == "symmetric")
+          p = p < 0 ? -p - 1 : 2 * dim - 1 - p;
+        else
+          p = p < 0 ? p + dim : p - dim;
       }
       at += p * strides[i];
     }
@@ -457,7 +475,8 @@ struct Padding {
   Dims front, back;
 };
 Padding split_paddings(const Dims& flat, std::int64_t rank, bool contiguous) {
-  if (static_cast<std::int64_t>(flat.size()) != 2 * rank || rank == 0) bad_value(fmt::format("{} padding values for rank {}", flat.size(), rank));
+  if (static_cast<std::int64_t>(flat.size()) != 2 * rank || rank == 0)
+    bad_value(fmt::format("{} padding values for rank {}", flat.size(), rank));
   Padding p;
   for (std::int64_t i = 0; i < rank; ++i) {
     p.front.push_back(flat[static_cast<std::size_t>(contiguous ? 2 * i : i)]);
@@ -472,7 +491,7 @@ std::string pad_mode(const NodeView& n) {
     return mode == "REFLECT" ? "reflect" : "symmetric";
   }
   if (n.node().type != "PadV3") return "constant";
-  const std::string mode = n.attr_string("mode", "constant");
+  std::string mode = n.attr_string("mode", "constant");
   if (mode != "constant" && mode != "edge" && mode != "reflect" && mode != "symmetric" && mode != "circular") {
     bad(Errc::kUnsupported, fmt::format("PadV3 mode '{}'", mode), n.node().name);
   }
@@ -483,7 +502,8 @@ void host_pad(HostCtx& c) {
   const Padding p = split_paddings(ints(c.in("paddings", 1)), x.rank(), c.attr_bool("paddings_contiguous", true));
   const Tensor fill = c.maybe("constant_values", 2);
   const std::string mode = pad_mode(c);
-  if (mode == "constant" && fill.present() && (fill.numel() != 1 || fill.dtype != x.dtype)) bad_value("constant_values must be one element of x's type");
+  if (mode == "constant" && fill.present() && (fill.numel() != 1 || fill.dtype != x.dtype))
+    bad_value("constant_values must be one element of x's type");
   c.out(0, pad(x, p.front, p.back, mode, mode == "constant" ? fill : Tensor{}));
 }
 
@@ -537,7 +557,8 @@ template <class F>
 void triangle(HostCtx& c, F&& keep) {
   const Tensor& x = c.in(0);
   if (x.rank() < 2) bad_value(fmt::format("{} needs a matrix, not shape {}", c.node().type, dims_text(x.shape)));
-  c.out(0, remap(x, x.shape, [&](const Dims& index, std::int64_t flat) { return keep(index[index.size() - 2], index.back()) ? flat : -1; }));
+  c.out(0,
+        remap(x, x.shape, [&](const Dims& index, std::int64_t flat) { return keep(index[index.size() - 2], index.back()) ? flat : -1; }));
 }
 void host_tril(HostCtx& c) {
   const std::int64_t k = c.attr_int("diagonal", 0);
@@ -567,7 +588,8 @@ void host_diag_part(HostCtx& c) {
   const Tensor& x = c.in(0);
   const auto k = static_cast<std::ptrdiff_t>(x.shape.size() / 2);
   const Dims half(x.shape.begin(), x.shape.begin() + k);
-  if (x.rank() % 2 != 0 || !std::equal(half.begin(), half.end(), x.shape.begin() + k)) bad_value(fmt::format("DiagPart of shape {}", dims_text(x.shape)));
+  if (x.rank() % 2 != 0 || !std::equal(half.begin(), half.end(), x.shape.begin() + k))
+    bad_value(fmt::format("DiagPart of shape {}", dims_text(x.shape)));
   const std::int64_t step = count(half);
   c.out(0, remap(x, half, [&](const Dims&, std::int64_t flat) { return flat * (step + 1); }));
 }
@@ -578,7 +600,9 @@ void host_diag_v2(HostCtx& c) {
     const std::int64_t rows = x.shape[0];
     const std::int64_t cols = x.shape[1];
     const std::int64_t n = std::max<std::int64_t>(0, k >= 0 ? std::min(rows, cols - k) : std::min(rows + k, cols));
-    return c.out(0, remap(x, {n}, [&](const Dims& i, std::int64_t) { return (i[0] + std::max<std::int64_t>(-k, 0)) * cols + i[0] + std::max<std::int64_t>(k, 0); }));
+    return c.out(0, remap(x, {n}, [&](const Dims& i, std::int64_t) {
+                   return (i[0] + std::max<std::int64_t>(-k, 0)) * cols + i[0] + std::max<std::int64_t>(k, 0);
+                 }));
   }
   if (x.rank() > 1 && c.node().type == "DiagV2") bad_value("DiagV2 of more than two dimensions");
   const std::int64_t n = x.numel() + std::llabs(k);
@@ -624,10 +648,12 @@ void host_depth_to_space(HostCtx& c) {
   if (depth % (b * b) != 0) bad_value(fmt::format("{} channels do not divide by {} squared", depth, b));
   const std::int64_t d = depth / (b * b);
   if (nhwc) {
-    const Tensor y = dcr ? transpose(x.reshaped({s[0], s[1], s[2], b, b, d}), {0, 1, 3, 2, 4, 5}) : transpose(x.reshaped({s[0], s[1], s[2], d, b, b}), {0, 1, 4, 2, 5, 3});
+    const Tensor y = dcr ? transpose(x.reshaped({s[0], s[1], s[2], b, b, d}), {0, 1, 3, 2, 4, 5})
+                         : transpose(x.reshaped({s[0], s[1], s[2], d, b, b}), {0, 1, 4, 2, 5, 3});
     return c.out(0, y.reshaped({s[0], s[1] * b, s[2] * b, d}));
   }
-  const Tensor y = dcr ? transpose(x.reshaped({s[0], b, b, d, s[2], s[3]}), {0, 3, 4, 1, 5, 2}) : transpose(x.reshaped({s[0], d, b, b, s[2], s[3]}), {0, 1, 4, 2, 5, 3});
+  const Tensor y = dcr ? transpose(x.reshaped({s[0], b, b, d, s[2], s[3]}), {0, 3, 4, 1, 5, 2})
+                       : transpose(x.reshaped({s[0], d, b, b, s[2], s[3]}), {0, 1, 4, 2, 5, 3});
   c.out(0, y.reshaped({s[0], d, s[2] * b, s[3] * b}));
 }
 void host_space_to_depth(HostCtx& c) {
@@ -635,11 +661,15 @@ void host_space_to_depth(HostCtx& c) {
   const std::int64_t b = c.attr_int("block_size");
   const bool nhwc = c.attr_string("data_format", "NHWC") == "NHWC";
   const Dims& s = x.shape;
-  if (x.rank() != 4 || b < 1 || s[nhwc ? 1U : 2U] % b != 0 || s[nhwc ? 2U : 3U] % b != 0) bad_value(fmt::format("SpaceToDepth: shape {} does not divide by {}", dims_text(s), b));
+  if (x.rank() != 4 || b < 1 || s[nhwc ? 1U : 2U] % b != 0 || s[nhwc ? 2U : 3U] % b != 0)
+    bad_value(fmt::format("SpaceToDepth: shape {} does not divide by {}", dims_text(s), b));
   if (nhwc) {
-    return c.out(0, transpose(x.reshaped({s[0], s[1] / b, b, s[2] / b, b, s[3]}), {0, 1, 3, 2, 4, 5}).reshaped({s[0], s[1] / b, s[2] / b, b * b * s[3]}));
+    return c.out(0, transpose(x.reshaped({s[0], s[1] / b, b, s[2] / b, b, s[3]}), {0, 1, 3, 2, 4, 5})
+                        .reshaped({s[0], s[1] / b, s[2] / b, b * b * s[3]}));
   }
-  c.out(0, transpose(x.reshaped({s[0], s[1], s[2] / b, b, s[3] / b, b}), {0, 1, 3, 5, 2, 4}).reshaped({s[0], s[1] * b * b, s[2] / b, s[3] / b}));
+  c.out(
+      0,
+      transpose(x.reshaped({s[0], s[1], s[2] / b, b, s[3] / b, b}), {0, 1, 3, 5, 2, 4}).reshaped({s[0], s[1] * b * b, s[2] / b, s[3] / b}));
 }
 void host_as_strided(HostCtx& c) {
   const Tensor& x = c.in(0);
@@ -647,7 +677,8 @@ void host_as_strided(HostCtx& c) {
   const Dims stride = ints(c.in("stride", 2));
   const Tensor offset = c.maybe("storage_offset", 3);
   const std::int64_t start = offset.present() ? one_int(offset) : 0;
-  if (stride.size() != size.size() || start < 0 || std::any_of(stride.begin(), stride.end(), [](std::int64_t s) { return s < 0; })) bad_value("AsStrided: strides and offset do not fit");
+  if (stride.size() != size.size() || start < 0 || std::any_of(stride.begin(), stride.end(), [](std::int64_t s) { return s < 0; }))
+    bad_value("AsStrided: strides and offset do not fit");
   c.out(0, remap(x, size, [&](const Dims& index, std::int64_t) { return start + dot(index, stride); }));
 }
 void host_view_copy(HostCtx& c) {
@@ -658,7 +689,8 @@ void host_view_copy(HostCtx& c) {
   const Tensor& src = c.in(4);
   const Dims src_stride = ints(c.in(6));
   const std::int64_t src_start = one_int(c.in(7));
-  if (ints(c.in(5)) != size || dst_stride.size() != size.size() || src_stride.size() != size.size() || src.dtype != dst.dtype) bad_value("ViewCopy: the two views do not fit");
+  if (ints(c.in(5)) != size || dst_stride.size() != size.size() || src_stride.size() != size.size() || src.dtype != dst.dtype)
+    bad_value("ViewCopy: the two views do not fit");
   Tensor out = allocate(dst.dtype, dst.shape);
   std::memcpy(writable(out), dst.data, static_cast<std::size_t>(dst.nbytes()));
   const std::int64_t item = ir::item_size(dst.dtype);
@@ -673,12 +705,16 @@ void host_view_copy(HostCtx& c) {
 
 // Creation ----------------------------------------------------------------------------------------
 
-Tensor filled(const Tensor& value, const Dims& shape) { return pick(value, shape, std::vector<std::int64_t>(static_cast<std::size_t>(count(shape)), 0)); }
+Tensor filled(const Tensor& value, const Dims& shape) {
+  return pick(value, shape, std::vector<std::int64_t>(static_cast<std::size_t>(count(shape)), 0));
+}
 void host_fill(HostCtx& c) {
   if (c.in(1).numel() != 1) bad_value("Fill's value must have one element");
   c.out(0, filled(c.in(1), ints(c.in(0))));
 }
-void host_fill_v2(HostCtx& c) { c.out(0, filled(make(c.out_dtype(0), {}, std::vector<double>{c.attr_float("value", 0.0)}), ints(c.in(0)))); }
+void host_fill_v2(HostCtx& c) {
+  c.out(0, filled(make(c.out_dtype(0), {}, std::vector<double>{c.attr_float("value", 0.0)}), ints(c.in(0))));
+}
 void host_empty(HostCtx& c) { c.out(0, zeros(c.attr_dtype("dtype", DType::kInt32), ints(c.in(0)))); }
 void host_zeros_like(HostCtx& c) { c.out(0, zeros(c.in(0).dtype, c.in(0).shape)); }
 void host_ones_like(HostCtx& c) { c.out(0, filled(make(c.in(0).dtype, {}, Dims{1}), c.in(0).shape)); }
@@ -731,7 +767,8 @@ void host_linspace(HostCtx& c) {
   const std::int64_t n = one_int(c.in("num", 2));
   if (start.numel() != 1 || n < 0) bad_value("LinSpace needs scalars and a count of at least 0");
   std::vector<double> out;
-  for (std::int64_t i = 0; i < n; ++i) out.push_back(i + 1 == n && n > 1 ? b : n == 1 ? a : a + (b - a) / static_cast<double>(n - 1) * static_cast<double>(i));
+  for (std::int64_t i = 0; i < n; ++i)
+    out.push_back(i + 1 == n && n > 1 ? b : n == 1 ? a : a + (b - a) / static_cast<double>(n - 1) * static_cast<double>(i));
   c.out(0, make(start.dtype, {n}, out));
 }
 void host_bitcast(HostCtx& c) {
@@ -745,7 +782,8 @@ void host_bitcast(HostCtx& c) {
   if (from_size > to_size) {
     out.shape.push_back(from_size / to_size);
   } else if (from_size < to_size) {
-    if (x.rank() == 0 || x.shape.back() != to_size / from_size) bad_value("Bitcast to a wider type: the last dimension must be their ratio");
+    if (x.rank() == 0 || x.shape.back() != to_size / from_size)
+      bad_value("Bitcast to a wider type: the last dimension must be their ratio");
     out.shape.pop_back();
   }
   c.out(0, out);
@@ -760,7 +798,10 @@ void ov_shape(OvCtx& c) {
 }
 void ov_reshape(OvCtx& c) {
   if (c.attr_int("axis", 0) != 0 || c.attr_int("num_axes", -1) != -1) throw NeedsHost{};
-  c.out(0, mk<op::Reshape>(c.in(0), c.in("shape", 1), true));
+  const OvValue target = c.in("shape", 1);
+  // OpenVINO 2026.4's CPU plugin crashes where a matrix product is reshaped to a scalar.
+  if (target.get_partial_shape() == ov::PartialShape{0}) throw NeedsHost{};
+  c.out(0, mk<op::Reshape>(c.in(0), target, true));
 }
 void ov_squeeze(OvCtx& c) {
   const OvValue x = c.in(0);
@@ -777,13 +818,16 @@ void ov_squeeze(OvCtx& c) {
   axes = wrap_axes(axes, rank);
   for (const std::int64_t axis : axes) {
     const ov::Dimension& dim = shape[static_cast<std::size_t>(axis)];
-    if (dim.is_static() && dim != 1) bad(Errc::kInvalidGraph, fmt::format("Squeeze: dimension {} is {}, not 1", axis, dim.get_length()), c.node().name);
+    if (dim.is_static() && dim != 1)
+      bad(Errc::kInvalidGraph, fmt::format("Squeeze: dimension {} is {}, not 1", axis, dim.get_length()), c.node().name);
   }
   c.out(0, mk<op::Squeeze>(x, i64(axes)));
 }
 void ov_unsqueeze(OvCtx& c) {
   const std::string& type = c.node().type;
-  const Dims axes = type == "ExpandDims" ? c.constant("axis", 1) : type == "UnsqueezeV3" ? c.constant("axes", 1) : c.attr_ints(type == "UnsqueezeV2" ? "axis" : "axes");
+  const Dims axes = type == "ExpandDims"    ? c.constant("axis", 1)
+                    : type == "UnsqueezeV3" ? c.constant("axes", 1)
+                                            : c.attr_ints(type == "UnsqueezeV2" ? "axis" : "axes");
   c.out(0, mk<op::Unsqueeze>(c.in(0), i64(wrap_axes(axes, OvCtx::rank(c.in(0)) + static_cast<std::int64_t>(axes.size())))));
 }
 void ov_transpose(OvCtx& c) {
@@ -803,7 +847,14 @@ void ov_broadcast(OvCtx& c) {
   }();
   const OvValue x = c.in(0);
   const std::int64_t rank = OvCtx::rank(x);
-  if (!known) return c.out(0, mk<op::Broadcast>(x, c.in("shape", 1), ov::op::BroadcastType::BIDIRECTIONAL));
+  if (!known) {
+    // A computed target may hold -1 for "as x": two-way broadcasting means that by 1.
+    const OvValue target = c.in("shape", 1);
+    const ov::element::Type type = target.get_element_type();
+    const OvValue one = op::Constant::create(type, ov::Shape{}, {1});
+    const OvValue kept = mk<op::Equal>(target, op::Constant::create(type, ov::Shape{}, {-1}));
+    return c.out(0, mk<op::Broadcast>(x, mk<op::Select>(kept, one, target), ov::op::BroadcastType::BIDIRECTIONAL));
+  }
   Dims to = *known;
   const auto lead = static_cast<std::int64_t>(to.size()) - rank;
   if (lead < 0) bad(Errc::kInvalidGraph, "the target shape has fewer dimensions than x", c.node().name);
@@ -828,7 +879,8 @@ void ov_concat_of(OvCtx& c, const std::vector<OvValue>& parts, std::int64_t axis
   ov::OutputVector values;
   for (const OvValue& part : parts) {
     if (OvCtx::rank(part) == 0) throw NeedsHost{};
-    if (part.get_element_type() != parts[0].get_element_type()) bad(Errc::kInvalidGraph, "concatenated tensors have different element types", c.node().name);
+    if (part.get_element_type() != parts[0].get_element_type())
+      bad(Errc::kInvalidGraph, "concatenated tensors have different element types", c.node().name);
     values.push_back(part);
   }
   c.out(0, mk<op::Concat>(values, wrap_axis(axis, OvCtx::rank(parts[0]))));
@@ -865,7 +917,8 @@ void ov_split(OvCtx& c) {
   const OvValue x = c.in(d ? 0 : c.slot("x", 1));
   const Dims axis = d ? Dims{c.attr_int("split_dim")} : c.constant("split_dim", 0);
   if (axis.size() != 1) throw NeedsHost{};
-  const auto node = std::make_shared<op::Split>(x, i64_scalar(wrap_axis(axis[0], OvCtx::rank(x))), static_cast<std::size_t>(c.attr_int("num_split")));
+  const auto node =
+      std::make_shared<op::Split>(x, i64_scalar(wrap_axis(axis[0], OvCtx::rank(x))), static_cast<std::size_t>(c.attr_int("num_split")));
   for (std::size_t i = 0; i < node->get_output_size(); ++i) c.out(i, node->output(i));
 }
 void ov_unpack(OvCtx& c) {
@@ -926,7 +979,10 @@ void ov_pad(OvCtx& c) {
   const Padding p = split_paddings(c.constant("paddings", 1), OvCtx::rank(x), c.attr_bool("paddings_contiguous", true));
   const std::string mode = pad_mode(c);
   if (mode == "circular" || x.get_element_type() == ov::element::boolean) throw NeedsHost{};
-  const ov::op::PadMode kind = mode == "constant" ? ov::op::PadMode::CONSTANT : mode == "edge" ? ov::op::PadMode::EDGE : mode == "reflect" ? ov::op::PadMode::REFLECT : ov::op::PadMode::SYMMETRIC;
+  const ov::op::PadMode kind = mode == "constant"  ? ov::op::PadMode::CONSTANT
+                               : mode == "edge"    ? ov::op::PadMode::EDGE
+                               : mode == "reflect" ? ov::op::PadMode::REFLECT
+                                                   : ov::op::PadMode::SYMMETRIC;
   for (std::size_t i = 0; i < p.front.size(); ++i) {
     if (kind != ov::op::PadMode::CONSTANT && (p.front[i] < 0 || p.back[i] < 0)) throw NeedsHost{};
   }
@@ -934,7 +990,8 @@ void ov_pad(OvCtx& c) {
   OvValue fill = num(x, 0);
   if (c.fed("constant_values", 2)) {
     fill = c.in("constant_values", 2);
-    if (fill.get_element_type() != x.get_element_type()) bad(Errc::kInvalidGraph, "constant_values must have x's element type", c.node().name);
+    if (fill.get_element_type() != x.get_element_type())
+      bad(Errc::kInvalidGraph, "constant_values must have x's element type", c.node().name);
     fill = mk<op::Reshape>(fill, i64({}), false);
   }
   c.out(0, mk<op::Pad>(x, i64(p.front), i64(p.back), fill, kind));
@@ -953,7 +1010,9 @@ void ov_range(OvCtx& c) {
   }
   c.out(0, mk<op::Range>(v[0], v[1], v[2], type));
 }
-void ov_zeros_like(OvCtx& c) { c.out(0, mk<op::Broadcast>(num(c.in(0), c.node().type == "OnesLike" ? 1 : 0), mk<op::ShapeOf>(c.in(0)), ov::op::BroadcastType::NUMPY)); }
+void ov_zeros_like(OvCtx& c) {
+  c.out(0, mk<op::Broadcast>(num(c.in(0), c.node().type == "OnesLike" ? 1 : 0), mk<op::ShapeOf>(c.in(0)), ov::op::BroadcastType::NUMPY));
+}
 
 constexpr Op kTable[] = {
     {"Identity", host_identity, ov_identity, Ints::kMove},

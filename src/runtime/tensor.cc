@@ -126,7 +126,8 @@ Tensor cast(const Tensor& x, DType to) {
 }
 
 Dims ints(const Tensor& tensor) {
-  if (ir::is_floating(tensor.dtype) || ir::is_complex(tensor.dtype)) bad_value("an integer tensor is needed, not " + std::string(ir::info(tensor.dtype).torch));
+  if (ir::is_floating(tensor.dtype) || ir::is_complex(tensor.dtype))
+    bad_value("an integer tensor is needed, not " + std::string(ir::info(tensor.dtype).torch));
   return values<std::int64_t>(tensor);
 }
 
@@ -163,7 +164,8 @@ std::vector<std::int64_t> broadcast_map(const Dims& from, const Dims& to) {
   const Dims own = row_strides(from);
   Dims strides(to.size(), 0);
   for (std::size_t i = 0; i < from.size(); ++i) {
-    if (from[i] != to[lead + i] && from[i] != 1) bad_value(fmt::format("shape {} does not broadcast to {}", dims_text(from), dims_text(to)));
+    if (from[i] != to[lead + i] && from[i] != 1)
+      bad_value(fmt::format("shape {} does not broadcast to {}", dims_text(from), dims_text(to)));
     strides[lead + i] = from[i] == 1 ? 0 : own[i];
   }
   std::vector<std::int64_t> map(static_cast<std::size_t>(count(to)));

@@ -52,9 +52,9 @@ Tensor zeros(DType dtype, Dims shape);
 inline std::byte* writable(const Tensor& tensor) { return const_cast<std::byte*>(tensor.data); }
 
 float half_to_float(std::uint16_t bits);
-std::uint16_t half_from_double(double value);      // to nearest even
+std::uint16_t half_from_double(double value);  // to nearest even
 float bfloat_to_float(std::uint16_t bits);
-std::uint16_t bfloat_from_double(double value);    // to nearest even
+std::uint16_t bfloat_from_double(double value);  // to nearest even
 /// float -> integer as GE's Cast does: toward zero, NaN to 0, saturated at the int64 range.
 std::int64_t saturate_int64(double value);
 

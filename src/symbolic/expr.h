@@ -27,9 +27,17 @@ enum class Op : std::uint8_t {
   kPow,       // non-negative integer exponent
   kMin,
   kMax,
-  kEq, kNe, kLt, kLe, kGt, kGe,  // 0 or 1
-  kAnd, kOr, kNot,
-  kWhere,     // Where(cond, a, b), also Piecewise of two arms
+  // Comparisons and logic: 0 or 1.
+  kEq,
+  kNe,
+  kLt,
+  kLe,
+  kGt,
+  kGe,
+  kAnd,
+  kOr,
+  kNot,
+  kWhere,  // Where(cond, a, b), also Piecewise of two arms
 };
 
 /// An immutable, canonicalised expression; cheap to copy. Every constructor simplifies, so equal expressions
@@ -37,7 +45,7 @@ enum class Op : std::uint8_t {
 class Expr {
  public:
   Expr() : Expr(std::int64_t{0}) {}
-  Expr(std::int64_t value);  // NOLINT(google-explicit-constructor): ints are expressions
+  Expr(std::int64_t value);                                    // NOLINT(google-explicit-constructor): ints are expressions
   Expr(int value) : Expr(static_cast<std::int64_t>(value)) {}  // NOLINT(google-explicit-constructor)
   static Expr symbol(std::string_view name);
   static Expr unknown();
@@ -70,7 +78,7 @@ class Expr {
  private:
   friend struct Nodes;  // the room's own access to nodes (nodes.h)
   struct Node;
-  std::int64_t value_ = 0;            // used when node_ is null: constants need no allocation
+  std::int64_t value_ = 0;  // used when node_ is null: constants need no allocation
   std::shared_ptr<const Node> node_;
 };
 

@@ -21,13 +21,13 @@ inline constexpr std::int64_t kFileLimit = INT32_MAX;
 
 struct Options {
   External external = External::kAuto;
-  std::string recorded_dir;              // prefix of FileConstant.file_path, e.g. "export_file" or "mp/rank_0" or absolute
+  std::string recorded_dir;                  // prefix of FileConstant.file_path, e.g. "export_file" or "mp/rank_0" or absolute
   std::int64_t inline_limit = kInlineLimit;  // smaller in tests
   std::int64_t file_limit = kFileLimit;
 };
 
 struct File {
-  std::string name;     // in the weights directory, at most 255 bytes, path-safe, unique (also case-insensitively)
+  std::string name;  // in the weights directory, at most 255 bytes, path-safe, unique (also case-insensitively)
   ir::TensorRef tensor;
 };
 
@@ -43,7 +43,8 @@ struct Plan {
 Result<Plan> apply(ir::Module& module, const Options& options);
 
 /// A parameter name as a file name: '.' becomes '_', unsafe bytes become '_', long names are cut; a deterministic
-/// "_<8 hex digits of FNV-1a of the full name>" suffix is added when the name was cut, changed by more than dots, or `taken` has it already.
+/// "_<8 hex digits of FNV-1a of the full name>" suffix is added when the name was cut, changed by more than dots, or `taken` has it
+/// already.
 std::string file_name(std::string_view weight, const std::function<bool(std::string_view)>& taken);
 
 }  // namespace airloom::weights

@@ -40,7 +40,7 @@ def test_export(name: str, dynamic: bool, tmp_path: Path) -> None:
 def test_bert_layer_is_compact(tmp_path: Path) -> None:
     counts = export("bert", False, tmp_path / "out")["op_counts"]
     assert isinstance(counts, dict)
-    # two layers, each: 6 linears (q k v out up down) as one node, two products and one softmax of attention; plus the pooler
+    # Two layers, each: 6 linears (q k v out up down) as one node, two products and a softmax of attention; the pooler.
     assert counts["MatMulV2"] + counts["BatchMatMulV2"] == 2 * (6 + 2) + 1
     assert counts["SoftmaxV2"] == 2
     assert counts["LayerNormV4"] == 5

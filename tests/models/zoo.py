@@ -45,20 +45,37 @@ def distilbert() -> Sample:
 def gpt2() -> Sample:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=100, n_positions=64, use_cache=False, bos_token_id=98, eos_token_id=99)
+    config = GPT2Config(
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        vocab_size=100,
+        n_positions=64,
+        use_cache=False,
+        bos_token_id=98,
+        eos_token_id=99,
+    )
     return GPT2LMHeadModel(config), (_ids(),), {}
 
 
 def llama() -> Sample:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    return LlamaForCausalLM(LlamaConfig(**_small(num_key_value_heads=2, vocab_size=100, use_cache=False))), (_ids(),), {}
+    return (
+        LlamaForCausalLM(LlamaConfig(**_small(num_key_value_heads=2, vocab_size=100, use_cache=False))),
+        (_ids(),),
+        {},
+    )
 
 
 def qwen2() -> Sample:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    return Qwen2ForCausalLM(Qwen2Config(**_small(num_key_value_heads=2, vocab_size=100, use_cache=False))), (_ids(),), {}
+    return (
+        Qwen2ForCausalLM(Qwen2Config(**_small(num_key_value_heads=2, vocab_size=100, use_cache=False))),
+        (_ids(),),
+        {},
+    )
 
 
 def vit() -> Sample:
@@ -88,7 +105,9 @@ class ResNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        )
         self.block = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=2), nn.BatchNorm2d(8))
         self.pool = nn.AvgPool2d(2)
         self.head = nn.Linear(8, 10)
@@ -114,9 +133,11 @@ class ActivationMLP(nn.Module):
         super().__init__()
         self.activations = nn.ModuleList(
             [
-                nn.ReLU(), nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.Tanh(), nn.Sigmoid(), nn.ELU(), nn.SELU(), nn.CELU(), nn.LeakyReLU(), nn.PReLU(),
-                nn.Softplus(), nn.Hardswish(), nn.Hardsigmoid(), nn.Hardtanh(), nn.ReLU6(), nn.Mish(), nn.Softsign(), nn.LogSigmoid(), nn.Softmax(-1),
-                nn.LogSoftmax(-1), nn.Tanhshrink(), nn.Softshrink(), nn.Hardshrink(), nn.Threshold(0.1, 0.2), nn.GLU(), nn.Softmin(-1), nn.RReLU(),
+                nn.ReLU(), nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.Tanh(), nn.Sigmoid(), nn.ELU(), nn.SELU(),
+                nn.CELU(), nn.LeakyReLU(), nn.PReLU(), nn.Softplus(), nn.Hardswish(), nn.Hardsigmoid(), nn.Hardtanh(),
+                nn.ReLU6(), nn.Mish(), nn.Softsign(), nn.LogSigmoid(), nn.Softmax(-1), nn.LogSoftmax(-1),
+                nn.Tanhshrink(), nn.Softshrink(), nn.Hardshrink(), nn.Threshold(0.1, 0.2), nn.GLU(), nn.Softmin(-1),
+                nn.RReLU(),
             ]
         )  # fmt: skip
         self.layers = nn.ModuleList([nn.Linear(16, 16) for _ in self.activations])
@@ -134,12 +155,17 @@ def activation_mlp() -> Sample:
 
 def transformer_encoder() -> Sample:
     layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
-    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), (torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(4)),), {}
+    return (
+        nn.TransformerEncoder(layer, 2, enable_nested_tensor=False),
+        (torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(4)),),
+        {},
+    )
 
 
 MODELS: dict[str, Callable[[], Sample]] = {
-    f.__name__: f for f in (bert, distilbert, gpt2, llama, qwen2, vit, t5_encoder, clip, resnet, activation_mlp, transformer_encoder)
-}  # fmt: skip
+    f.__name__: f
+    for f in (bert, distilbert, gpt2, llama, qwen2, vit, t5_encoder, clip, resnet, activation_mlp, transformer_encoder)
+}
 
 
 def make(name: str) -> Sample:

@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
-EXPECTED_FAILURES: dict[str, str] = {}
+EXPECTED_FAILURES: dict[str, str] = {
+    "aten.log_sigmoid_forward.default(float32[2, 3])": (
+        "the second result is scratch for the backward pass, whose content PyTorch leaves to the device"
+    ),
+}

@@ -139,18 +139,45 @@ def _pointwise() -> list[Row]:
         R("aten.detach.default", F(4)),
         R("aten.square.default", I(4)),
     ]
-    rows += [R(f"aten.{op}.default", F(2, 3)) for op in ("sign", "exp", "exp2", "expm1", "sin", "cos", "tan", "atan", "sinh", "cosh", "asinh", "erf", "erfc")]
-    rows += [R(f"aten.{op}.default", P(2, 3)) for op in ("sqrt", "rsqrt", "reciprocal", "log", "log1p", "log2", "log10", "asin", "acos", "atanh")]
-    rows += [R("aten.acosh.default", F(4, low=1.1)), R("aten.atan2.default", F(4), F(4)), R("aten.sqrt.default", I(4, low=1)), D("aten.exp.default", F(2, 3))]
+    rows += [
+        R(f"aten.{op}.default", F(2, 3))
+        for op in ("sign", "exp", "exp2", "expm1", "sin", "cos", "tan", "atan", "sinh", "cosh", "asinh", "erf", "erfc")
+    ]
+    rows += [
+        R(f"aten.{op}.default", P(2, 3))
+        for op in ("sqrt", "rsqrt", "reciprocal", "log", "log1p", "log2", "log10", "asin", "acos", "atanh")
+    ]
+    rows += [
+        R("aten.acosh.default", F(4, low=1.1)),
+        R("aten.atan2.default", F(4), F(4)),
+        R("aten.sqrt.default", I(4, low=1)),
+        D("aten.exp.default", F(2, 3)),
+    ]
     for op in ("floor", "ceil", "trunc", "round"):
         rows += [R(f"aten.{op}.default", F(4)), R(f"aten.{op}.default", I(4))]
     for op in ("and", "or", "xor"):
-        rows += [R(f"aten.bitwise_{op}.Tensor", I(4), I(4)), R(f"aten.bitwise_{op}.Tensor", B(4), B(4)), R(f"aten.bitwise_{op}.Scalar", I(4), 3)]
+        rows += [
+            R(f"aten.bitwise_{op}.Tensor", I(4), I(4)),
+            R(f"aten.bitwise_{op}.Tensor", B(4), B(4)),
+            R(f"aten.bitwise_{op}.Scalar", I(4), 3),
+        ]
     return rows
 
 
 def _activation() -> list[Row]:
-    names = ("relu", "relu6", "silu", "sigmoid", "tanh", "selu", "mish", "hardswish", "hardsigmoid", "log_sigmoid", "log_sigmoid_forward")
+    names = (
+        "relu",
+        "relu6",
+        "silu",
+        "sigmoid",
+        "tanh",
+        "selu",
+        "mish",
+        "hardswish",
+        "hardsigmoid",
+        "log_sigmoid",
+        "log_sigmoid_forward",
+    )
     rows = [R(f"aten.{op}.default", F(2, 3)) for op in names]
     return [
         *rows,
@@ -178,7 +205,11 @@ def _activation() -> list[Row]:
 def _compare() -> list[Row]:
     rows = []
     for op in ("eq", "ne", "lt", "le", "gt", "ge"):
-        rows += [R(f"aten.{op}.Tensor", I(2, 3), F(3)), R(f"aten.{op}.Scalar", I(6), 2.5), R(f"aten.{op}.Scalar", F(4, dtype=bf16), 0)]
+        rows += [
+            R(f"aten.{op}.Tensor", I(2, 3), F(3)),
+            R(f"aten.{op}.Scalar", I(6), 2.5),
+            R(f"aten.{op}.Scalar", F(4, dtype=bf16), 0),
+        ]
     rows += [R(f"aten.logical_{op}.default", B(3), F(3)) for op in ("and", "or", "xor")]
     return [
         *rows,
@@ -198,7 +229,7 @@ def _compare() -> list[Row]:
 
 def _reduce() -> list[Row]:
     x = F(2, 3, 4)
-    rows = [
+    return [
         R("aten.sum.dim_IntList", x, [1]),
         R("aten.sum.dim_IntList", x, None, True),
         R("aten.sum.dim_IntList", x, []),
@@ -257,7 +288,6 @@ def _reduce() -> list[Row]:
         R("aten._log_softmax.default", x, 0, False),
         R("aten._safe_softmax.default", torch.tensor([[0.5, float("-inf")], [float("-inf"), float("-inf")]]), -1),
     ]
-    return rows
 
 
 def _linalg() -> list[Row]:
@@ -472,17 +502,38 @@ def _attention() -> list[Row]:
 
 
 ROWS: list[Row] = [
-    *_pointwise(), *_activation(), *_compare(), *_reduce(), *_linalg(), *_conv(), *_pool(), *_norm(), *_shape(), *_index(), *_creation(), *_attention(),
-]  # fmt: skip
+    *_pointwise(),
+    *_activation(),
+    *_compare(),
+    *_reduce(),
+    *_linalg(),
+    *_conv(),
+    *_pool(),
+    *_norm(),
+    *_shape(),
+    *_index(),
+    *_creation(),
+    *_attention(),
+]
 
 # Converters that no row reaches, each with the reason and where it is tested instead.
 UNREACHED: dict[str, str] = {
-    "aten._local_scalar_dense.default": "needs a data-dependent size: tests/python/test_models.py",
+    "aten._local_scalar_dense.default": "needs a data-dependent size: tests/python/test_capture.py",
     "aten.empty.memory_format": "its content is undefined",
     "aten.empty_like.default": "its content is undefined",
     "aten.new_empty.default": "its content is undefined",
     **dict.fromkeys(
-        [f"_c10d_functional.{op}.default" for op in ("all_reduce", "all_gather_into_tensor", "reduce_scatter_tensor", "all_to_all_single", "broadcast", "wait_tensor")],
+        [
+            f"_c10d_functional.{op}.default"
+            for op in (
+                "all_reduce",
+                "all_gather_into_tensor",
+                "reduce_scatter_tensor",
+                "all_to_all_single",
+                "broadcast",
+                "wait_tensor",
+            )
+        ],
         "needs processes: tests/distributed",
     ),
 }

@@ -98,18 +98,41 @@ def test_module_of_the_first_difference(tmp_path: Path) -> None:
 
 def test_random_operators_are_compared_by_their_moments(tmp_path: Path) -> None:
     class Noise(torch.nn.Module):
+        random = False
+        width = 1.0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("fixed", torch.rand(64, 64))
+
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return torch.nn.functional.dropout(x, 0.5, training=True), x * 2
+            return x + (torch.rand_like(x) * self.width if self.random else self.fixed), x * 2
 
     model, x = Noise(), torch.ones(64, 64)
-    try:
-        air = export(tmp_path, model, x)
-    except airloom.UnsupportedOperators:
-        pytest.skip("this build has no converter for dropout")
+    air = export(tmp_path, model, x)  # the file holds one draw of the same distribution
+    model.random = True
     report = airloom.verify(model, (x,), air=air)
     assert report.ok, report
     assert len(report.nondeterministic) == 1
-    assert [bool(row.note) for row in report.rows] == [True, False]
+    assert "rand" in report.nondeterministic[0]
+    assert [row.note for row in report.rows] == ["random: moments compared", ""]
+    model.width = 2.0
+    assert [row.ok for row in airloom.verify(model, (x,), air=air).rows] == [False, True]
+
+
+def test_attention_without_dropout_is_not_random(tmp_path: Path) -> None:
+    class Attention(torch.nn.Module):
+        offset = 0.0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.scaled_dot_product_attention(x, x, x) + self.offset
+
+    model, x = Attention(), torch.randn(1, 2, 4, 8)
+    air = export(tmp_path, model, x)
+    model.offset = 0.001
+    report = airloom.verify(model, (x,), air=air)
+    assert not report.ok
+    assert report.nondeterministic == []
 
 
 def test_state_is_fed_and_buffers_are_put_back(tmp_path: Path) -> None:

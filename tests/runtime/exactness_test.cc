@@ -143,7 +143,8 @@ TEST(Exactness, HalfTypesRoundOnceAtTheOutput) {
       %y = Add(x1 = %x, x2 = %x) : {0}[2]
       %z = Mul(x1 = %y, x2 = %x) : {0}[2]
       %NetOutput = NetOutput(input0 = %z)
-    )", type);
+    )",
+                                         type);
     for (const Precision precision : {Precision::kExact, Precision::kFile}) {
       Options options;
       options.precision = precision;
@@ -172,7 +173,7 @@ TEST(Exactness, HalfConversions) {
   }
   EXPECT_EQ(half_from_double(65519.99), 0x7BFF);
   EXPECT_EQ(half_from_double(65520.0), 0x7C00);
-  EXPECT_EQ(half_from_double(1.0 + 0x1p-11), 0x3C00);       // a tie goes to even
+  EXPECT_EQ(half_from_double(1.0 + 0x1p-11), 0x3C00);  // a tie goes to even
   EXPECT_EQ(half_from_double(1.0 + 3 * 0x1p-11), 0x3C02);
   EXPECT_EQ(bfloat_from_double(1.0 + 0x1p-8), 0x3F80);
   EXPECT_EQ(bfloat_from_double(1.0 + 3 * 0x1p-8), 0x3F82);

@@ -25,7 +25,9 @@ graph "m" {
   });
   ASSERT_TRUE(written) << written.error().text();
   const std::string path = (std::filesystem::temp_directory_path() / ("airloom_load_" + std::to_string(::getpid()) + ".air")).string();
-  const auto save = [&](const std::string& content) { std::ofstream(path, std::ios::binary | std::ios::trunc).write(content.data(), static_cast<std::streamsize>(content.size())); };
+  const auto save = [&](const std::string& content) {
+    std::ofstream(path, std::ios::binary | std::ios::trunc).write(content.data(), static_cast<std::streamsize>(content.size()));
+  };
   save(bytes);
   Result<Session> session = Session::load(path);
   ASSERT_TRUE(session) << session.error().text();

@@ -10,9 +10,13 @@ namespace {
 
 class NpzTest : public ::testing::Test {
  protected:
-  void SetUp() override { path_ = (std::filesystem::temp_directory_path() / ("airloom_npz_" + std::to_string(::getpid()) + ".npz")).string(); }
+  void SetUp() override {
+    path_ = (std::filesystem::temp_directory_path() / ("airloom_npz_" + std::to_string(::getpid()) + ".npz")).string();
+  }
   void TearDown() override { std::filesystem::remove(path_); }
-  static TensorBuf buf(const Tensor& tensor) { return {tensor.dtype, tensor.shape, std::const_pointer_cast<void>(tensor.owner), static_cast<std::size_t>(tensor.nbytes())}; }
+  static TensorBuf buf(const Tensor& tensor) {
+    return {tensor.dtype, tensor.shape, std::const_pointer_cast<void>(tensor.owner), static_cast<std::size_t>(tensor.nbytes())};
+  }
   std::string path_;
 };
 

@@ -9,9 +9,11 @@ namespace {
 using Want = std::vector<std::pair<Dims, std::vector<double>>>;
 
 std::string unary(const std::string& op, const std::string& attrs, const std::string& shape) {
-  return fmt::format("%x = Data() {{index = 0}} : f32[{1}]\n%y = {0}(x = %x) {{{2}}} : f32[{1}]\n%NetOutput = NetOutput(input0 = %y)", op, shape, attrs);
+  return fmt::format("%x = Data() {{index = 0}} : f32[{1}]\n%y = {0}(x = %x) {{{2}}} : f32[{1}]\n%NetOutput = NetOutput(input0 = %y)", op,
+                     shape, attrs);
 }
-void check_unary(const std::string& op, const std::string& attrs, const std::vector<double>& in, const std::vector<double>& want, double tolerance = 1e-5) {
+void check_unary(const std::string& op, const std::string& attrs, const std::vector<double>& in, const std::vector<double>& want,
+                 double tolerance = 1e-5) {
   SCOPED_TRACE(op + " " + attrs);
   const auto n = static_cast<std::int64_t>(in.size());
   expect(unary(op, attrs, std::to_string(n)), {f32({n}, in)}, {{{n}, want}}, tolerance);
@@ -65,7 +67,10 @@ TEST(RuntimeOps, UnaryWithOtherSlotNames) {
   const auto named = [](const std::string& op, const std::string& attrs, const std::vector<double>& in, const std::vector<double>& want) {
     SCOPED_TRACE(op);
     const auto n = static_cast<std::int64_t>(in.size());
-    expect(fmt::format("%x = Data() {{index = 0}} : f32[{1}]\n%y = {0}(input_x = %x) {{{2}}} : (output_y = f32[{1}])\n%NetOutput = NetOutput(input0 = %y)", op, n, attrs), {f32({n}, in)}, {{{n}, want}});
+    expect(fmt::format("%x = Data() {{index = 0}} : f32[{1}]\n%y = {0}(input_x = %x) {{{2}}} : (output_y = f32[{1}])\n%NetOutput = "
+                       "NetOutput(input0 = %y)",
+                       op, n, attrs),
+           {f32({n}, in)}, {{{n}, want}});
   };
   named("HardSigmoid", "", {-4, 0, 1}, {0, 0.5, 0.66666666});
   named("HardShrink", "lambd = 1.0", {-2, 1, 0.5}, {-2, 0, 0});
@@ -74,10 +79,13 @@ TEST(RuntimeOps, UnaryWithOtherSlotNames) {
   named("Erfinv", "", {0.5, -1}, {0.47693628, -INFINITY});
 }
 
-void check_binary(const std::string& op, const std::vector<double>& a, const std::vector<double>& b, const std::vector<double>& want, const char* out = "f32") {
+void check_binary(const std::string& op, const std::vector<double>& a, const std::vector<double>& b, const std::vector<double>& want,
+                  const char* out = "f32") {
   SCOPED_TRACE(op);
   const auto n = static_cast<std::int64_t>(a.size());
-  expect(fmt::format("%a = Data() {{index = 0}} : f32[{1}]\n%b = Data() {{index = 1}} : f32[{1}]\n%y = {0}(x1 = %a, x2 = %b) : {2}[{1}]\n%NetOutput = NetOutput(input0 = %y)", op, n, out),
+  expect(fmt::format("%a = Data() {{index = 0}} : f32[{1}]\n%b = Data() {{index = 1}} : f32[{1}]\n%y = {0}(x1 = %a, x2 = %b) : "
+                     "{2}[{1}]\n%NetOutput = NetOutput(input0 = %y)",
+                     op, n, out),
          {f32({n}, a), f32({n}, b)}, {{{n}, want}});
 }
 TEST(RuntimeOps, Binary) {
@@ -104,18 +112,30 @@ TEST(RuntimeOps, Binary) {
 }
 
 TEST(RuntimeOps, IntegerDivisionRules) {
-  for (const auto& [op, want] : std::vector<std::pair<std::string, std::vector<double>>>{
-           {"Div", {3, -4, -4, 3}}, {"RealDiv", {3, -3, -3, 3}}, {"FloorDiv", {3, -4, -4, 3}}, {"TruncateDiv", {3, -3, -3, 3}}, {"FloorMod", {1, 1, -1, -1}}, {"Mod", {1, -1, 1, -1}}}) {
+  for (const auto& [op, want] : std::vector<std::pair<std::string, std::vector<double>>>{{"Div", {3, -4, -4, 3}},
+                                                                                         {"RealDiv", {3, -3, -3, 3}},
+                                                                                         {"FloorDiv", {3, -4, -4, 3}},
+                                                                                         {"TruncateDiv", {3, -3, -3, 3}},
+                                                                                         {"FloorMod", {1, 1, -1, -1}},
+                                                                                         {"Mod", {1, -1, 1, -1}}}) {
     SCOPED_TRACE(op);
-    expect(fmt::format("%a = Data() {{index = 0}} : i32[4]\n%b = Data() {{index = 1}} : i32[4]\n%y = {}(x1 = %a, x2 = %b) : i32[4]\n%NetOutput = NetOutput(input0 = %y)", op),
+    expect(fmt::format("%a = Data() {{index = 0}} : i32[4]\n%b = Data() {{index = 1}} : i32[4]\n%y = {}(x1 = %a, x2 = %b) : "
+                       "i32[4]\n%NetOutput = NetOutput(input0 = %y)",
+                       op),
            {i32({4}, {7, -7, 7, -7}), i32({4}, {2, 2, -2, -2})}, {{{4}, want}});
   }
-  EXPECT_NE(error_of("%a = Data() {index = 0} : i32[1]\n%y = FloorDiv(x1 = %a, x2 = %b) : i32[1]\n%b = Const() {value = i32[1] [0]} : i32[1]\n%NetOutput = NetOutput(input0 = %y)", {i32({1}, {3})}).find("division by zero"),
+  EXPECT_NE(error_of("%a = Data() {index = 0} : i32[1]\n%y = FloorDiv(x1 = %a, x2 = %b) : i32[1]\n%b = Const() {value = i32[1] [0]} : "
+                     "i32[1]\n%NetOutput = NetOutput(input0 = %y)",
+                     {i32({1}, {3})})
+                .find("division by zero"),
             std::string::npos);
 }
 
 TEST(RuntimeOps, MixedTypesAreRefused) {
-  const std::string text = error_of("%a = Data() {index = 0} : f32[1]\n%b = Data() {index = 1} : i64[1]\n%y = Add(x1 = %a, x2 = %b) : f32[1]\n%NetOutput = NetOutput(input0 = %y)", {f32({1}, {1}), i64({1}, {1})});
+  const std::string text = error_of(
+      "%a = Data() {index = 0} : f32[1]\n%b = Data() {index = 1} : i64[1]\n%y = Add(x1 = %a, x2 = %b) : f32[1]\n%NetOutput = "
+      "NetOutput(input0 = %y)",
+      {f32({1}, {1}), i64({1}, {1})});
   EXPECT_NE(text.find("one element type"), std::string::npos) << text;
 }
 
@@ -130,13 +150,16 @@ TEST(RuntimeOps, SelectsAndClips) {
     %hi = Const() {value = f32[] [1.75]} : f32[]
     %k = ClipByValueV2(x = %a, clip_value_min = %lo, clip_value_max = %hi) : f32[2]
     %NetOutput = NetOutput(input0 = %y, input1 = %m, input2 = %k)
-  )", {b8({2, 1}, {1, 0}), f32({2}, {1, 2}), f32({}, {9})}, {{{2, 2}, {1, 2, 9, 9}}, {{2, 2}, {9, 9, 1, 2}}, {{2}, {1.5, 1.75}}});
+  )",
+         {b8({2, 1}, {1, 0}), f32({2}, {1, 2}), f32({}, {9})}, {{{2, 2}, {1, 2, 9, 9}}, {{2, 2}, {9, 9, 1, 2}}, {{2}, {1.5, 1.75}}});
 }
 
 TEST(RuntimeOps, Reductions) {
   const auto check = [](const std::string& op, const std::string& attrs, const Dims& shape, const std::vector<double>& want) {
     SCOPED_TRACE(op + attrs);
-    expect(fmt::format("%x = Data() {{index = 0}} : f32[2, 3]\n%a = Const() {{value = i64[1] [-1]}} : i64[1]\n%y = {}(x = %x, axes = %a) {{{}}} : f32[*]\n%NetOutput = NetOutput(input0 = %y)", op, attrs),
+    expect(fmt::format("%x = Data() {{index = 0}} : f32[2, 3]\n%a = Const() {{value = i64[1] [-1]}} : i64[1]\n%y = {}(x = %x, axes = %a) "
+                       "{{{}}} : f32[*]\n%NetOutput = NetOutput(input0 = %y)",
+                       op, attrs),
            {f32({2, 3}, {1, 2, 3, -4, 5, -6})}, {{shape, want}});
   };
   check("ReduceSum", "", {2}, {6, -5});
@@ -144,7 +167,9 @@ TEST(RuntimeOps, Reductions) {
   check("ReduceMax", "", {2}, {3, 5});
   check("ReduceMin", "", {2}, {1, -6});
   check("ReduceProd", "", {2}, {6, 120});
-  const std::string empty = "%x = Data() {index = 0} : f32[2]\n%a = Const() {value = i64[0] []} : i64[0]\n%y = ReduceSum(x = %x, axes = %a) {noop_with_empty_axes = NOOP} : f32[*]\n%NetOutput = NetOutput(input0 = %y)";
+  const std::string empty =
+      "%x = Data() {index = 0} : f32[2]\n%a = Const() {value = i64[0] []} : i64[0]\n%y = ReduceSum(x = %x, axes = %a) "
+      "{noop_with_empty_axes = NOOP} : f32[*]\n%NetOutput = NetOutput(input0 = %y)";
   for (const bool noop : {false, true}) {
     std::string body = empty;
     body.replace(body.find("NOOP"), 4, noop ? "true" : "false");
@@ -157,7 +182,8 @@ TEST(RuntimeOps, Reductions) {
     %d = Const() {value = i64[] [1]} : i64[]
     %i = ArgMaxV2(x = %x, dimension = %d) {dtype = dtype.i64} : i64[2]
     %NetOutput = NetOutput(input0 = %v, input1 = %v:1, input2 = %n, input3 = %i)
-  )", {f32({2, 2}, {3, 5, 4, 12})}, {{{2}, {2, 32}}, {{2}, {4, 8}}, {{1, 2}, {5, 13}}, {{2}, {1, 1}}});
+  )",
+         {f32({2, 2}, {3, 5, 4, 12})}, {{{2}, {2, 32}}, {{2}, {4, 8}}, {{1, 2}, {5, 13}}, {{2}, {1, 1}}});
 }
 
 TEST(RuntimeOps, ScansSortsAndSoftmax) {
@@ -171,9 +197,15 @@ TEST(RuntimeOps, ScansSortsAndSoftmax) {
     %p = SoftmaxV2(x = %x) {axes = [1]} : f32[2, 3]
     %l = LogSoftmaxV2(logits = %x) {axes = [1]} : (logsoftmax = f32[2, 3])
     %NetOutput = NetOutput(input0 = %c, input1 = %t, input2 = %t:1, input3 = %s, input4 = %s:1, input5 = %p, input6 = %l)
-  )", {f32({2, 3}, {1, 3, 2, 2, 2, 5})},
-         {{{2, 3}, {5, 2, 0, 7, 5, 0}}, {{2, 2}, {3, 2, 5, 2}}, {{2, 2}, {1, 2, 2, 0}}, {{2, 3}, {2, 3, 5, 1, 2, 2}}, {{2, 3}, {1, 0, 1, 0, 1, 0}},
-          {{2, 3}, {0.09003057, 0.66524096, 0.24472847, 0.04527862, 0.04527862, 0.90944275}}, {{2, 3}, {-2.40760596, -0.40760596, -1.40760596, -3.09492000, -3.09492000, -0.09492000}}});
+  )",
+         {f32({2, 3}, {1, 3, 2, 2, 2, 5})},
+         {{{2, 3}, {5, 2, 0, 7, 5, 0}},
+          {{2, 2}, {3, 2, 5, 2}},
+          {{2, 2}, {1, 2, 2, 0}},
+          {{2, 3}, {2, 3, 5, 1, 2, 2}},
+          {{2, 3}, {1, 0, 1, 0, 1, 0}},
+          {{2, 3}, {0.09003057, 0.66524096, 0.24472847, 0.04527862, 0.04527862, 0.90944275}},
+          {{2, 3}, {-2.40760596, -0.40760596, -1.40760596, -3.09492000, -3.09492000, -0.09492000}}});
 }
 
 TEST(RuntimeOps, Movement) {
@@ -198,15 +230,25 @@ TEST(RuntimeOps, Movement) {
     %roll = Roll(x = %x) {shifts = [1], dims = [1]} : f32[2, 3]
     %tri = Tril(x = %x) {diagonal = 0} : f32[2, 3]
     %NetOutput = NetOutput(input0 = %cat, input1 = %sp, input2 = %sp:1, input3 = %sl, input4 = %p, input5 = %tile, input6 = %rev, input7 = %roll, input8 = %tri)
-  )", {f32({2, 3}, {1, 2, 3, 4, 5, 6})},
-         {{{2, 6}, {1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6}}, {{2, 1}, {1, 4}}, {{2, 2}, {2, 3, 5, 6}}, {{2, 2}, {2, 3, 5, 6}}, {{3, 4}, {7, 1, 2, 3, 7, 4, 5, 6, 7, 7, 7, 7}},
-          {{1, 2, 6}, {1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6}}, {{2, 3}, {3, 2, 1, 6, 5, 4}}, {{2, 3}, {3, 1, 2, 6, 4, 5}}, {{2, 3}, {1, 0, 0, 4, 5, 0}}});
+  )",
+         {f32({2, 3}, {1, 2, 3, 4, 5, 6})},
+         {{{2, 6}, {1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6}},
+          {{2, 1}, {1, 4}},
+          {{2, 2}, {2, 3, 5, 6}},
+          {{2, 2}, {2, 3, 5, 6}},
+          {{3, 4}, {7, 1, 2, 3, 7, 4, 5, 6, 7, 7, 7, 7}},
+          {{1, 2, 6}, {1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6}},
+          {{2, 3}, {3, 2, 1, 6, 5, 4}},
+          {{2, 3}, {3, 1, 2, 6, 4, 5}},
+          {{2, 3}, {1, 0, 0, 4, 5, 0}}});
 }
 
 TEST(RuntimeOps, PaddingModesAndStridedMasks) {
   const auto pad = [](const std::string& mode, const std::vector<double>& want) {
     SCOPED_TRACE(mode);
-    expect(fmt::format("%x = Data() {{index = 0}} : f32[3]\n%p = Const() {{value = i64[2] [2, 1]}} : i64[2]\n%y = PadV3(x = %x, paddings = %p) {{mode = \"{}\"}} : f32[6]\n%NetOutput = NetOutput(input0 = %y)", mode),
+    expect(fmt::format("%x = Data() {{index = 0}} : f32[3]\n%p = Const() {{value = i64[2] [2, 1]}} : i64[2]\n%y = PadV3(x = %x, paddings = "
+                       "%p) {{mode = \"{}\"}} : f32[6]\n%NetOutput = NetOutput(input0 = %y)",
+                       mode),
            {f32({3}, {1, 2, 3})}, {{{6}, want}});
   };
   pad("constant", {0, 0, 1, 2, 3, 0});
@@ -221,7 +263,8 @@ TEST(RuntimeOps, PaddingModesAndStridedMasks) {
     %s = Const() {value = i64[3] [1, 1, -1]} : i64[3]
     %y = StridedSlice(x = %x, begin = %b, end = %e, strides = %s) {shrink_axis_mask = 1, ellipsis_mask = 2, end_mask = 4} : f32[2, 3]
     %NetOutput = NetOutput(input0 = %y)
-  )", {f32({2, 2, 3}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11})}, {{{2, 3}, {8, 7, 6, 11, 10, 9}}});
+  )",
+         {f32({2, 2, 3}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11})}, {{{2, 3}, {8, 7, 6, 11, 10, 9}}});
 }
 
 TEST(RuntimeOps, GathersAndScatters) {
@@ -240,8 +283,14 @@ TEST(RuntimeOps, GathersAndScatters) {
     %tu = Const() {value = f32[2] [-1.0, -2.0]} : f32[2]
     %ts = TensorScatterUpdate(x = %x, indices = %nd, updates = %tu) : f32[3, 2]
     %NetOutput = NetOutput(input0 = %g, input1 = %n, input2 = %ge, input3 = %se, input4 = %gn, input5 = %ts)
-  )", {f32({3, 2}, {1, 2, 3, 4, 5, 6}), i64({2}, {1, -1})},
-         {{{2, 2}, {3, 4, 0, 0}}, {{2, 2}, {3, 4, 5, 6}}, {{1, 2}, {5, 2}}, {{3, 2}, {1, 22, 3, 4, 15, 6}}, {{2}, {2, 5}}, {{3, 2}, {1, -1, 3, 4, -2, 6}}});
+  )",
+         {f32({3, 2}, {1, 2, 3, 4, 5, 6}), i64({2}, {1, -1})},
+         {{{2, 2}, {3, 4, 0, 0}},
+          {{2, 2}, {3, 4, 5, 6}},
+          {{1, 2}, {5, 2}},
+          {{3, 2}, {1, 22, 3, 4, 15, 6}},
+          {{2}, {2, 5}},
+          {{3, 2}, {1, -1, 3, 4, -2, 6}}});
 }
 
 TEST(RuntimeOps, AdvancedIndexing) {
@@ -256,7 +305,8 @@ TEST(RuntimeOps, AdvancedIndexing) {
     %c = TensorMove(x = %x) : f32[2, 3, 2]
     %p = IndexPutV2(x = %c, value = %v, indexed_sizes = %m, indexed_strides = %m, indices0 = %i, indices1 = %i) {accumulate = true} : (x = f32[2, 3, 2])
     %NetOutput = NetOutput(input0 = %y, input1 = %z, input2 = %p)
-  )", {f32({2, 3, 2}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}), i64({2}, {0, -1})},
+  )",
+         {f32({2, 3, 2}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}), i64({2}, {0, -1})},
          {{{2, 3}, {0, 2, 4, 7, 9, 11}}, {{2, 2, 2}, {0, 1, 4, 5, 6, 7, 10, 11}}, {{2, 3, 2}, {9, 1, 11, 3, 13, 5, 6, 16, 8, 18, 10, 20}}});
 }
 
@@ -270,7 +320,9 @@ TEST(RuntimeOps, DataDependentShapes) {
     %e = Exp(x = %s) : f32[?]
     %u = UniqueWithCountsAndSorting(x = %x) {sorted = true, return_inverse = true, return_counts = true} : (y = f32[?], indices = i64[4], counts = i64[?])
     %NetOutput = NetOutput(input0 = %n, input1 = %s, input2 = %e, input3 = %u, input4 = %u:1, input5 = %u:2)
-  )", {f32({4}, {2, 0, -1, 2})}, {{{3, 1}, {0, 2, 3}}, {{2}, {2, 2}}, {{2}, {7.38905610, 7.38905610}}, {{3}, {-1, 0, 2}}, {{4}, {2, 1, 0, 2}}, {{3}, {1, 1, 2}}});
+  )",
+         {f32({4}, {2, 0, -1, 2})},
+         {{{3, 1}, {0, 2, 3}}, {{2}, {2, 2}}, {{2}, {7.38905610, 7.38905610}}, {{3}, {-1, 0, 2}}, {{4}, {2, 1, 0, 2}}, {{3}, {1, 1, 2}}});
 }
 
 TEST(RuntimeOps, MatrixProducts) {
@@ -282,7 +334,9 @@ TEST(RuntimeOps, MatrixProducts) {
     %d = MatMul(x1 = %v, x2 = %v) : f32[1, 1]
     %i = MatrixInverse(x = %b) : f32[2, 2]
     %NetOutput = NetOutput(input0 = %y, input1 = %d, input2 = %i)
-  )", {f32({2, 1, 2}, {1, 2, 3, 4}), f32({2, 2}, {1, 2, 3, 5}), f32({2}, {3, 4})}, {{{2, 1, 2}, {5, 13, 11, 29}}, {{1, 1}, {25}}, {{2, 2}, {-5, 2, 3, -1}}});
+  )",
+         {f32({2, 1, 2}, {1, 2, 3, 4}), f32({2, 2}, {1, 2, 3, 5}), f32({2}, {3, 4})},
+         {{{2, 1, 2}, {5, 13, 11, 29}}, {{1, 1}, {25}}, {{2, 2}, {-5, 2, 3, -1}}});
 }
 
 TEST(RuntimeOps, ConvolutionAndPooling) {
@@ -297,7 +351,8 @@ TEST(RuntimeOps, ConvolutionAndPooling) {
     %ad = AdaptiveAvgPool2d(x = %x) {output_size = [2, 1]} : f32[1, 2, 2, 1]
     %am = MaxPoolWithArgmaxV3(x = %x) {ksize = [2, 2], strides = [1, 1], pads = [0, 0], dtype = 9} : (y = f32[1, 2, 2, 2], argmax = i64[1, 2, 2, 2])
     %NetOutput = NetOutput(input0 = %c, input1 = %m, input2 = %a, input3 = %ex, input4 = %ad, input5 = %am, input6 = %am:1)
-  )", {f32({1, 2, 3, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 8, 7, 6, 5, 4, 3, 2, 1})},
+  )",
+         {f32({1, 2, 3, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 8, 7, 6, 5, 4, 3, 2, 1})},
          {{{1, 2, 2, 2}, {1.5, 3.5, 7.5, 14.5, 8, 14, 8, 11}},
           {{1, 2, 2, 2}, {5, 6, 8, 9, 9, 7, 3, 1}},
           {{1, 2, 2, 2}, {0.25, 1.25, 2.75, 7, 2.25, 3.75, 2.25, 3}},
@@ -305,8 +360,10 @@ TEST(RuntimeOps, ConvolutionAndPooling) {
           {{1, 2, 2, 1}, {3.5, 6.5, 6.5, 3.5}},
           {{1, 2, 2, 2}, {5, 6, 8, 9, 9, 8, 6, 5}},
           {{1, 2, 2, 2}, {4, 5, 7, 8, 0, 1, 3, 4}}});
-  const std::string text = error_of("%x = Data() {index = 0} : f32[1, 1, 2, 2]\n%w = Const() {value = f32[1, 1, 1, 1] [1.0]} : f32[1, 1, 1, 1]\n%y = Conv2D(x = %x, filter = %w) {strides = [1, 1, 1, 1], pads = [0, 0, 0, 0]} : f32[1, 1, 2, 2]\n%NetOutput = NetOutput(input0 = %y)",
-                                    {f32({1, 1, 2, 2}, {1, 2, 3, 4})});
+  const std::string text = error_of(
+      "%x = Data() {index = 0} : f32[1, 1, 2, 2]\n%w = Const() {value = f32[1, 1, 1, 1] [1.0]} : f32[1, 1, 1, 1]\n%y = Conv2D(x = %x, "
+      "filter = %w) {strides = [1, 1, 1, 1], pads = [0, 0, 0, 0]} : f32[1, 1, 2, 2]\n%NetOutput = NetOutput(input0 = %y)",
+      {f32({1, 1, 2, 2}, {1, 2, 3, 4})});
   EXPECT_NE(text.find("needs the layout NCHW"), std::string::npos) << text;
 }
 
@@ -317,7 +374,8 @@ TEST(RuntimeOps, TransposedConvolution) {
     %w = Const() {value = f32[1, 1, 2, 2] [1.0, 2.0, 3.0, 4.0]} : f32[1, 1, 2, 2]
     %y = Conv2DTranspose(input_size = %s, x = %x@NCHW, filter = %w@NCHW) {strides = [1, 1, 2, 2], pads = [0, 0, 0, 0], data_format = "NCHW"} : f32[1, 1, 4, 4]
     %NetOutput = NetOutput(input0 = %y)
-  )", {f32({1, 1, 2, 2}, {1, 2, 3, 4})}, {{{1, 1, 4, 4}, {1, 2, 2, 4, 3, 4, 6, 8, 3, 6, 4, 8, 9, 12, 12, 16}}});
+  )",
+         {f32({1, 1, 2, 2}, {1, 2, 3, 4})}, {{{1, 1, 4, 4}, {1, 2, 2, 4, 3, 4, 6, 8, 3, 6, 4, 8, 9, 12, 12, 16}}});
 }
 
 TEST(RuntimeOps, Normalisations) {
@@ -330,9 +388,17 @@ TEST(RuntimeOps, Normalisations) {
     %r = RmsNorm(x = %x, gamma = %g) {epsilon = 0.0} : (y = f32[1, 2, 2], rstd = f32[1, 2, 1])
     %gn = GroupNorm(x = %x@NCHW, gamma = %g, beta = %b) {num_groups = 1, eps = 0.0} : (y = f32[1, 2, 2], mean = f32[1, 1], variance = f32[1, 1])
     %NetOutput = NetOutput(input0 = %l, input1 = %l:1, input2 = %l:2, input3 = %r, input4 = %r:1, input5 = %gn, input6 = %gn:1, input7 = %gn:2)
-  )", {f32({1, 2, 2}, {1, 3, 6, 8})},
-         {{{1, 2, 2}, {-1, 3, -1, 3}}, {{1, 2, 1}, {2, 7}}, {{1, 2, 1}, {1, 1}}, {{1, 2, 2}, {0.44721360, 2.68328157, 0.84852814, 2.26274170}}, {{1, 2, 1}, {0.44721360, 0.14142136}},
-          {{1, 2, 2}, {-1.29986737, -0.55708601, 2.11417202, 3.59973474}}, {{1, 1}, {4.5}}, {{1, 1}, {7.25}}}, 2e-5);
+  )",
+         {f32({1, 2, 2}, {1, 3, 6, 8})},
+         {{{1, 2, 2}, {-1, 3, -1, 3}},
+          {{1, 2, 1}, {2, 7}},
+          {{1, 2, 1}, {1, 1}},
+          {{1, 2, 2}, {0.44721360, 2.68328157, 0.84852814, 2.26274170}},
+          {{1, 2, 1}, {0.44721360, 0.14142136}},
+          {{1, 2, 2}, {-1.29986737, -0.55708601, 2.11417202, 3.59973474}},
+          {{1, 1}, {4.5}},
+          {{1, 1}, {7.25}}},
+         2e-5);
 }
 
 TEST(RuntimeOps, Resizing) {
@@ -342,7 +408,8 @@ TEST(RuntimeOps, Resizing) {
     %n = ResizeNearestNeighborV2(x = %x@NCHW, size = %s) : f32[1, 1, 4, 4]
     %h = ResizeBilinearV2(x = %x@NCHW, size = %s) {half_pixel_centers = true} : f32[1, 1, 4, 4]
     %NetOutput = NetOutput(input0 = %n, input1 = %h)
-  )", {f32({1, 1, 2, 2}, {1, 2, 3, 4})},
+  )",
+         {f32({1, 1, 2, 2}, {1, 2, 3, 4})},
          {{{1, 1, 4, 4}, {1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4}},
           {{1, 1, 4, 4}, {1, 1.25, 1.75, 2, 1.5, 1.75, 2.25, 2.5, 2.5, 2.75, 3.25, 3.5, 3, 3.25, 3.75, 4}}});
 }
@@ -362,7 +429,14 @@ TEST(RuntimeOps, CreationAndShapes) {
     %i = Const() {value = i64[2] [2, -1]} : i64[2]
     %oh = OneHot(x = %i, depth = %d, on_value = %on, off_value = %off) {axis = -1} : f32[2, 3]
     %NetOutput = NetOutput(input0 = %sh, input1 = %size, input2 = %f, input3 = %z, input4 = %eye, input5 = %oh)
-  )", {f32({2, 2}, {1, 2, 3, 4})}, {{{2}, {2, 2}}, {{}, {4}}, {{2, 2}, {3, 3, 3, 3}}, {{2, 2}, {0, 0, 0, 0}}, {{2, 3}, {1, 0, 0, 0, 1, 0}}, {{2, 3}, {0, 0, 1, 0, 0, 0}}});
+  )",
+         {f32({2, 2}, {1, 2, 3, 4})},
+         {{{2}, {2, 2}},
+          {{}, {4}},
+          {{2, 2}, {3, 3, 3, 3}},
+          {{2, 2}, {0, 0, 0, 0}},
+          {{2, 3}, {1, 0, 0, 0, 1, 0}},
+          {{2, 3}, {0, 0, 1, 0, 0, 0}}});
 }
 
 TEST(RuntimeOps, ComplexAndFourier) {
@@ -374,7 +448,8 @@ TEST(RuntimeOps, ComplexAndFourier) {
     %im = Imag(input = %f) : (output = f32[3])
     %b = IRFFT(x = %f, fft_length = %n) : f32[4]
     %NetOutput = NetOutput(input0 = %re, input1 = %im, input2 = %b)
-  )", {f32({4}, {1, 2, 3, 4})}, {{{3}, {10, -2, -2}}, {{3}, {0, 2, 0}}, {{4}, {1, 2, 3, 4}}});
+  )",
+         {f32({4}, {1, 2, 3, 4})}, {{{3}, {10, -2, -2}}, {{3}, {0, 2, 0}}, {{4}, {1, 2, 3, 4}}});
 }
 
 TEST(RuntimeOps, FusedAttention) {
@@ -386,7 +461,9 @@ TEST(RuntimeOps, FusedAttention) {
     %m = Data() {index = 3} : bool[2, 2]
     %y = PromptFlashAttention(query = %q, key = %k, value = %v, pse_shift = none, atten_mask = %m) {num_heads = 1, num_key_value_heads = 1, scale_value = 1.0, input_layout = "BNSD", sparse_mode = 1} : (attention_out = f32[1, 1, 2, 1])
     %NetOutput = NetOutput(input0 = %y)
-  )", {f32({1, 1, 2, 1}, {1, 1}), f32({1, 1, 2, 1}, {0, std::log(3.0)}), f32({1, 1, 2, 1}, {4, 8}), b8({2, 2}, {0, 0, 0, 1})}, {{{1, 1, 2, 1}, {7, 4}}});
+  )",
+         {f32({1, 1, 2, 1}, {1, 1}), f32({1, 1, 2, 1}, {0, std::log(3.0)}), f32({1, 1, 2, 1}, {4, 8}), b8({2, 2}, {0, 0, 0, 1})},
+         {{{1, 1, 2, 1}, {7, 4}}});
 }
 
 TEST(RuntimeOps, RandomStreamsAreSeeded) {

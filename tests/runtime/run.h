@@ -59,7 +59,8 @@ inline Result<std::vector<TensorBuf>> call(Session& session, const std::vector<A
 }
 
 /// Runs twice, plugin and exact evaluator, and compares both with what is expected.
-inline void expect(const std::string& body, const std::vector<Arg>& args, const std::vector<std::pair<Dims, std::vector<double>>>& want, double tolerance = 1e-5) {
+inline void expect(const std::string& body, const std::vector<Arg>& args, const std::vector<std::pair<Dims, std::vector<double>>>& want,
+                   double tolerance = 1e-5) {
   for (const bool reference : {false, true}) {
     SCOPED_TRACE(reference ? "exact evaluator" : "plugin");
     Options options;

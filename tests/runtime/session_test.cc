@@ -73,7 +73,8 @@ TEST(RuntimeSession, TransformerBlockStaysInOnePart) {
   ASSERT_TRUE(session) << session.error().text();
   EXPECT_EQ(session->layout().plugin_parts, 1);
   EXPECT_EQ(session->layout().host_nodes, 0);
-  expect(body, {i64({1, 2}, {3, 0}), i64({1, 2}, {0, 1})}, {{{1, 1, 2, 2}, {-0.99998, 1.49998, -0.99998, 1.49998}}, {{1, 1, 2, 2}, {1, 2, 1, 2}}}, 1e-4);
+  expect(body, {i64({1, 2}, {3, 0}), i64({1, 2}, {0, 1})},
+         {{{1, 1, 2, 2}, {-0.99998, 1.49998, -0.99998, 1.49998}}, {{1, 1, 2, 2}, {1, 2, 1, 2}}}, 1e-4);
 }
 
 TEST(RuntimeSession, WrongCountTypeAndShapeAreNamed) {
@@ -83,8 +84,10 @@ TEST(RuntimeSession, WrongCountTypeAndShapeAreNamed) {
     %NetOutput = NetOutput(input0 = %y)
   )";
   EXPECT_NE(error_of(body, {}).find("0 inputs given, the graph takes 1: x"), std::string::npos);
-  EXPECT_NE(error_of(body, {f64({2, 3}, std::vector<double>(6, 0.0))}).find("x: element type is float64, the graph takes float32"), std::string::npos);
-  EXPECT_NE(error_of(body, {f32({3, 2}, std::vector<double>(6, 0.0))}).find("x: shape is [3, 2], the graph takes [2, 3]"), std::string::npos);
+  EXPECT_NE(error_of(body, {f64({2, 3}, std::vector<double>(6, 0.0))}).find("x: element type is float64, the graph takes float32"),
+            std::string::npos);
+  EXPECT_NE(error_of(body, {f32({3, 2}, std::vector<double>(6, 0.0))}).find("x: shape is [3, 2], the graph takes [2, 3]"),
+            std::string::npos);
   EXPECT_NE(error_of(body, {f32({6}, std::vector<double>(6, 0.0))}).find("x: shape is [6]"), std::string::npos);
 }
 
@@ -95,7 +98,8 @@ TEST(RuntimeSession, AllUnknownOperatorsAreListed) {
     %b = Relu(x = %a) : f32[2]
     %c = Grok(x = %b) : f32[2]
     %NetOutput = NetOutput(input0 = %c)
-  )", {});
+  )",
+                                    {});
   EXPECT_NE(text.find("2 nodes cannot run"), std::string::npos) << text;
   EXPECT_NE(text.find("a: operator Frobnicate"), std::string::npos);
   EXPECT_NE(text.find("c: operator Grok"), std::string::npos);
@@ -107,7 +111,8 @@ TEST(RuntimeSession, DeclaredTypesMustBeWhatOperatorsGive) {
     %y = Cumsum(x = %x, axis = %k) : f32[2]
     %k = Const() {value = i64[] [0]} : i64[]
     %NetOutput = NetOutput(input0 = %y)
-  )", {i64({2}, {1, 2})});
+  )",
+                                    {i64({2}, {1, 2})});
   EXPECT_NE(text.find("declared float32 but the operator gives int64"), std::string::npos) << text;
 }
 
@@ -260,7 +265,8 @@ TEST(RuntimeSession, ProfileNamesNodes) {
     %n = ReverseV2(x = %mm, axis = %a) : f32[64, 64]
     %a = Const() {value = i64[1] [0]} : i64[1]
     %NetOutput = NetOutput(input0 = %n)
-  )", options);
+  )",
+                                 options);
   ASSERT_TRUE(session) << session.error().text();
   ASSERT_TRUE(call(*session, {f32({64, 64}, std::vector<double>(4096, 1.0))}));
   const std::vector<NodeTime> times = session->profile();

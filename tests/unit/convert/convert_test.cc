@@ -38,7 +38,8 @@ TEST(Convert, ListsEveryUnsupportedOperatorOnce) {
 }
 
 TEST(Convert, EmitsSymbolicSizesFromTheInputThatHasThem) {
-  const std::string nodes = R"({"name":"f","target":"aten.full.default","args":[[{"e":"2*s0"},3],1.0,null,null,null,null],"outputs":[{"dtype":"float32","shape":["2*s0",3]}]})";
+  const std::string nodes =
+      R"({"name":"f","target":"aten.full.default","args":[[{"e":"2*s0"},3],1.0,null,null,null,null],"outputs":[{"dtype":"float32","shape":["2*s0",3]}]})";
   const Converted out = converted(message(kX, nodes, R"({"v":"f","label":"out","dtype":"float32","shape":["2*s0",3]})"));
   ASSERT_TRUE(out.unsupported.empty());
   const std::string text = ir::print(out.module);
@@ -51,7 +52,8 @@ TEST(Convert, EmitsSymbolicSizesFromTheInputThatHasThem) {
 
 TEST(Convert, SolvesALinearSizeForItsSymbol) {
   const std::string input = R"({"name":"x","kind":"user","label":"x","dtype":"float32","shape":["2*s0 + 1"]})";
-  const std::string nodes = R"({"name":"f","target":"aten.full.default","args":[[{"e":"s0"}],1.0,null,null,null,null],"outputs":[{"dtype":"float32","shape":["s0"]}]})";
+  const std::string nodes =
+      R"({"name":"f","target":"aten.full.default","args":[[{"e":"s0"}],1.0,null,null,null,null],"outputs":[{"dtype":"float32","shape":["s0"]}]})";
   const Converted out = converted(message(input, nodes, R"({"v":"f","label":"out","dtype":"float32","shape":["s0"]})"));
   ASSERT_TRUE(out.unsupported.empty());
   const std::string text = ir::print(out.module);
@@ -60,16 +62,19 @@ TEST(Convert, SolvesALinearSizeForItsSymbol) {
 }
 
 TEST(Convert, ASymbolThatNothingHasIsReported) {
-  const std::string nodes = R"({"name":"f","target":"aten.full.default","args":[[{"e":"s9"}],1.0,null,null,null,null],"outputs":[{"dtype":"float32","shape":["s9"]}]})";
+  const std::string nodes =
+      R"({"name":"f","target":"aten.full.default","args":[[{"e":"s9"}],1.0,null,null,null,null],"outputs":[{"dtype":"float32","shape":["s9"]}]})";
   const Converted out = converted(message(kX, nodes, R"({"v":"f","label":"out","dtype":"float32","shape":["s9"]})"));
   ASSERT_EQ(out.unsupported.size(), 1U);
   EXPECT_THAT(out.unsupported[0].reason, HasSubstr("s9"));
 }
 
 TEST(Convert, OutputsKeepTheUsersOrderWithInputsDuplicatesAndNumbers) {
-  const std::string outputs = R"({"v":"r","label":"a","dtype":"float32","shape":["s0",3]},{"v":"x","label":"b","dtype":"float32","shape":["s0",3]},
+  const std::string outputs =
+      R"({"v":"r","label":"a","dtype":"float32","shape":["s0",3]},{"v":"x","label":"b","dtype":"float32","shape":["s0",3]},
                                  {"v":"r","label":"c","dtype":"float32","shape":["s0",3]},{"e":"s0","label":"d"},{"c":2.5,"label":"e"})";
-  const std::string nodes = R"({"name":"r","target":"aten.relu.default","args":[{"v":"x"}],"outputs":[{"dtype":"float32","shape":["s0",3]}]})";
+  const std::string nodes =
+      R"({"name":"r","target":"aten.relu.default","args":[{"v":"x"}],"outputs":[{"dtype":"float32","shape":["s0",3]}]})";
   const Converted out = converted(message(kX, nodes, outputs));
   const ir::Graph& graph = out.module.root();
   const ir::Node& net = graph.node(graph.net_output());
@@ -82,8 +87,10 @@ TEST(Convert, OutputsKeepTheUsersOrderWithInputsDuplicatesAndNumbers) {
 }
 
 TEST(Convert, AWrittenInputBecomesRefDataAndAnAssignBeforeTheEnd) {
-  const std::string nodes = R"({"name":"r","target":"aten.relu.default","args":[{"v":"x"}],"outputs":[{"dtype":"float32","shape":["s0",3]}]})";
-  const std::string outputs = R"({"v":"r","label":"a","dtype":"float32","shape":["s0",3]},{"v":"r","mutates":"x","dtype":"float32","shape":["s0",3]})";
+  const std::string nodes =
+      R"({"name":"r","target":"aten.relu.default","args":[{"v":"x"}],"outputs":[{"dtype":"float32","shape":["s0",3]}]})";
+  const std::string outputs =
+      R"({"v":"r","label":"a","dtype":"float32","shape":["s0",3]},{"v":"r","mutates":"x","dtype":"float32","shape":["s0",3]})";
   const Converted out = converted(message(kX, nodes, outputs));
   const ir::Graph& graph = out.module.root();
   EXPECT_EQ(graph.node(graph.find("x")).type, "RefData");

@@ -11,7 +11,8 @@
 namespace airloom::convert {
 namespace {
 
-/// The argument types of a schema, in order: "aten::f(Tensor self, int[1]? dim=None, *, bool x=False) -> Tensor" gives Tensor, int[1]?, bool.
+/// The argument types of a schema, in order: "aten::f(Tensor self, int[1]? dim=None, *, bool x=False) -> Tensor" gives Tensor, int[1]?,
+/// bool.
 std::vector<std::string> argument_types(std::string_view schema) {
   const std::size_t open = schema.find('(');
   std::vector<std::string> out;
@@ -70,7 +71,7 @@ bool fits(ArgKind kind, const std::string& type) {
       {ArgKind::kFloats, {"float[]"}},
       {ArgKind::kDType, {"ScalarType"}},
       {ArgKind::kOptionalDType, {"ScalarType?"}},
-      {ArgKind::kString, {"str"}},
+      {ArgKind::kString, {"str", "Any"}},
       {ArgKind::kOptionalString, {"str?"}},
       {ArgKind::kIgnored, {"Layout?", "Device?", "bool?", "bool", "MemoryFormat?", "MemoryFormat", "Generator?"}},
   };
@@ -85,7 +86,8 @@ TEST(ConvertRegistry, ReadersFitTheSchemas) {
       const std::vector<std::string> types = argument_types(schema);
       ASSERT_EQ(types.size(), converter.bound.signature.size()) << converter.target << ": " << schema;
       for (std::size_t i = 0; i < types.size(); ++i) {
-        EXPECT_TRUE(fits(converter.bound.signature[i], plain(types[i]))) << family.name << " " << converter.target << ", argument " << i << " of " << schema;
+        EXPECT_TRUE(fits(converter.bound.signature[i], plain(types[i])))
+            << family.name << " " << converter.target << ", argument " << i << " of " << schema;
       }
     }
   }

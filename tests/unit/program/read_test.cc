@@ -57,14 +57,22 @@ TEST(ProgramRead, SaysWhereAMessageIsMalformed) {
       {R"({"version": 1})", "\"name\" is missing"},
       {R"({"version": 1, "name": "m"})", "/inputs"},
       {R"({"version": 1, "name": "m", "inputs": [{"name": "x", "kind": "odd"}], "nodes": [], "outputs": []})", "/inputs/0/kind"},
-      {R"({"version": 1, "name": "m", "inputs": [{"name": "x", "kind": "user", "dtype": "float7", "shape": []}], "nodes": [], "outputs": []})", "float7"},
-      {R"({"version": 1, "name": "m", "inputs": [{"name": "x", "kind": "user", "dtype": "int8", "shape": [-1]}], "nodes": [], "outputs": []})", "negative size"},
-      {R"({"version": 1, "name": "m", "inputs": [{"name": "x", "kind": "user", "dtype": "int8", "shape": ["s0 +"]}], "nodes": [], "outputs": []})", "/inputs/0/shape"},
-      {R"({"version": 1, "name": "m", "inputs": [{"name": "x", "kind": "weight", "weight": 0}], "nodes": [], "outputs": []})", "no such row"},
-      {R"({"version": 1, "name": "m", "inputs": [], "nodes": [{"name": "a", "target": "t", "args": [{"v": "q"}], "outputs": []}], "outputs": []})", "not defined before its use"},
-      {R"({"version": 1, "name": "m", "weights": [{"name": "w", "dtype": "float32", "shape": [9223372036854775807, 9], "data": ""}], "inputs": [], "nodes": [], "outputs": []})", "not the shape"},
-      {R"({"version": 1, "name": "m", "weights": [{"name": "w", "dtype": "float32", "shape": [2], "data": "00"}], "inputs": [], "nodes": [], "outputs": []})", "1 bytes"},
-      {R"({"version": 1, "name": "m", "weights": [{"name": "w", "dtype": "float32", "shape": [2]}], "inputs": [], "nodes": [], "outputs": []})", "no memory"},
+      {R"({"version": 1, "name": "m", "inputs": [{"name": "x", "kind": "user", "dtype": "float7", "shape": []}], "nodes": [], "outputs": []})",
+       "float7"},
+      {R"({"version": 1, "name": "m", "inputs": [{"name": "x", "kind": "user", "dtype": "int8", "shape": [-1]}], "nodes": [], "outputs": []})",
+       "negative size"},
+      {R"({"version": 1, "name": "m", "inputs": [{"name": "x", "kind": "user", "dtype": "int8", "shape": ["s0 +"]}], "nodes": [], "outputs": []})",
+       "/inputs/0/shape"},
+      {R"({"version": 1, "name": "m", "inputs": [{"name": "x", "kind": "weight", "weight": 0}], "nodes": [], "outputs": []})",
+       "no such row"},
+      {R"({"version": 1, "name": "m", "inputs": [], "nodes": [{"name": "a", "target": "t", "args": [{"v": "q"}], "outputs": []}], "outputs": []})",
+       "not defined before its use"},
+      {R"({"version": 1, "name": "m", "weights": [{"name": "w", "dtype": "float32", "shape": [9223372036854775807, 9], "data": ""}], "inputs": [], "nodes": [], "outputs": []})",
+       "not the shape"},
+      {R"({"version": 1, "name": "m", "weights": [{"name": "w", "dtype": "float32", "shape": [2], "data": "00"}], "inputs": [], "nodes": [], "outputs": []})",
+       "1 bytes"},
+      {R"({"version": 1, "name": "m", "weights": [{"name": "w", "dtype": "float32", "shape": [2]}], "inputs": [], "nodes": [], "outputs": []})",
+       "no memory"},
   };
   for (const auto& [text, part] : rows) {
     const auto out = read(text, {});
@@ -81,7 +89,8 @@ TEST(ProgramRead, SurvivesEveryCut) {
 
 TEST(ProgramRead, RefusesNestingThatWouldExhaustTheStack) {
   const std::string deep(200, '[');
-  const std::string text = R"({"version":1,"name":"m","inputs":[],"outputs":[],"nodes":[{"name":"a","target":"t","outputs":[],"args":[)" + deep + std::string(200, ']') + "]}]}";
+  const std::string text = R"({"version":1,"name":"m","inputs":[],"outputs":[],"nodes":[{"name":"a","target":"t","outputs":[],"args":[)" +
+                           deep + std::string(200, ']') + "]}]}";
   const auto out = read(text, {});
   ASSERT_FALSE(out);
   EXPECT_THAT(out.error().text(), HasSubstr("nested too deeply"));
