@@ -90,7 +90,7 @@ def run(model: torch.nn.Module, tokenizer: Any, air: Path) -> None:
     with torch.no_grad():
         expected = model(*inputs)
     (computed,) = airloom.load(air)(*inputs)
-    print(f"\n== {air.name} on the CPU, {len(CANDIDATES)} sentences of up to {length} tokens: cosine, .air | PyTorch ==")
+    print(f"\n== {air.name} on the CPU: {len(CANDIDATES)} sentences of up to {length} tokens: .air | PyTorch cosine ==")
     for text, ours, torchs in zip(CANDIDATES, computed @ computed.T, expected @ expected.T, strict=True):
         print(" ".join(f"{v:7.4f}" for v in ours), "|", " ".join(f"{v:7.4f}" for v in torchs), f" {text}")
     worst = float((computed * expected).sum(1).min())
@@ -109,7 +109,6 @@ def main() -> int:
     model = SentenceEncoder(AutoModel.from_pretrained(folder, local_files_only=True)).eval()
     batch = tokenizer(SENTENCES, padding=True, return_tensors="pt")
     inputs = (batch["input_ids"], batch["attention_mask"])
-    length = inputs[0].shape[1]
     shutil.rmtree(OUT, ignore_errors=True)
     for name, dynamic in (("static", False), ("dynamic", True)):
         print(f"\n== {name} shapes ==")

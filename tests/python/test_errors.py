@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +263,34 @@ def test_characters_that_atc_refuses_are_told(caplog: pytest.LogCaptureFixture) 
     assert any("' +'" in text for text in result.report.warnings)
     assert any("ATC accepts only" in record.getMessage() for record in caplog.records)
     assert any("--model='a b/模型+1.air'" in record.getMessage() for record in caplog.records)
+
+
+FULL_DISK = """
+import resource, signal, sys
+import torch, airloom
+
+class Big(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1000, 1000))
+    def forward(self, x):
+        return x @ self.weight
+
+config = airloom.CompilerConfig()
+config.export.external_weights = sys.argv[1]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit fails instead of ending the process
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+try:
+    airloom.dynamo_export(torch.ones(1, 1000), model=Big(), config=config)
+except airloom.ArtifactError as error:
+    print(error)
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("external", ["never", "always"])
+def test_no_space_left(workdir: Path, external: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, external], capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stderr
+    assert "File too large" in done.stdout
+    assert list(workdir.iterdir()) == []
