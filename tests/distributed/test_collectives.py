@@ -1,4 +1,4 @@
-"""Every collective, exported on two gloo ranks and run from the files: the numbers of the eager module on both ranks."""
+"""Every collective, exported on two gloo ranks and run from the files: the numbers of the eager module."""
 
 from __future__ import annotations
 
