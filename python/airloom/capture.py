@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 import time
+import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,7 +177,9 @@ class _Tracer:
             )
         leaves, spec = pytree.tree_flatten((self._args, self._kwargs))
         input_labels = labels.input_labels(spec, self._parameters)
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # PyTorch's own copies of its tree specs set this off.
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
             program = self._timed("trace", self._trace)
             guards = list(getattr(program, "_guards_code", None) or [])
             program = self._timed("decompose", lambda: self._decompose(program, converted_ops))

@@ -74,6 +74,10 @@ Result<ir::Module> read(const std::string& path, std::vector<Violation>* notes =
 Result<ir::Module> read_bytes(const void* data, std::size_t size, std::shared_ptr<const void> owner,
                               std::vector<Violation>* notes = nullptr);
 
+/// Lets go of the memory of a part of a mapping that read() made; it is read from the file again when it is touched. For tensors of 1 MiB
+/// and more: their elements are never copied by read().
+void release(std::span<const std::byte> mapped);
+
 /// What validate() and validate_file() look at: the ids that Violation::rule holds, by theme. Stable between versions.
 struct Rule {
   std::string_view id;
