@@ -3,6 +3,7 @@
 
 #include "convert/elementwise.h"
 #include "convert/registry.h"
+#include "convert/spatial.h"
 
 namespace airloom::convert {
 
@@ -13,13 +14,6 @@ struct Window {
   Ints stride, begin, end, dilation;
   Ints output_padding;  // of a transposed convolution
 };
-
-/// torch accepts one number for all spatial dims.
-Ints per_dim(Ints list, std::size_t count, std::string_view what) {
-  if (list.size() == 1) list.resize(count, list.front());
-  if (list.size() != count) throw Unsupported(fmt::format("{} has {} elements for {} spatial dims", what, list.size(), count));
-  return list;
-}
 
 /// Spatial dims by the weight, which always has [out, in / groups, ...].
 std::size_t spatial_dims(Build& b, Value weight) {

@@ -5,6 +5,7 @@
 
 #include "convert/elementwise.h"
 #include "convert/registry.h"
+#include "convert/spatial.h"
 
 namespace airloom::convert {
 
@@ -14,12 +15,6 @@ namespace {
 struct Window {
   Ints kernel, stride, padding, dilation;
 };
-
-Ints per_dim(Ints list, std::size_t count, std::string_view what) {
-  if (list.size() == 1) list.resize(count, list.front());
-  if (list.size() != count) throw Unsupported(fmt::format("{} has {} elements for {} spatial dims", what, list.size(), count));
-  return list;
-}
 
 /// torch's arguments: one number stands for all dims, an empty stride for the kernel's size.
 Window window(std::size_t dims, Ints kernel, Ints stride, Ints padding, Ints dilation) {

@@ -43,14 +43,19 @@ def test_first_example(workdir: Path) -> None:
     assert "atc --model=export_file/export.air --framework=1" in result.stderr
 
 
-def test_second_example(workdir: Path) -> None:
-    text = (SEED / "example2.py").read_text()
+def second_example(workdir: Path, old: str, new: str) -> None:
+    """Copy the script with one edit, on a port of its own: that cannot be shared with other runs on this machine."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    # The port is the one thing that cannot be shared with other runs on this machine.
-    script = workdir / "example2.py"
-    script.write_text(text.replace("29505", str(port)))
+    text = (SEED / "example2.py").read_text()
+    assert old in text
+    text = text.replace(old, new) if old else text
+    (workdir / "example2.py").write_text(text.replace("29505", str(port)))
+
+
+def test_second_example(workdir: Path) -> None:
+    second_example(workdir, "", "")
     result = compat(workdir, "example2.py")
     assert result.returncode == 0, result.stderr
     assert tree(workdir / "mp") == {
@@ -69,6 +74,19 @@ def test_second_example(workdir: Path) -> None:
     relation = json.loads((workdir / "mp/model_relation_config.json").read_text())
     assert [group["group_rank_list"] for group in relation["comm_group"]] == ["[0, 1]"]
     assert [row["submodel_name"] for row in relation["deploy_config"]] == ["mp_rank0.air", "mp_rank1.air"]
+
+
+def test_second_example_with_weights_outside(workdir: Path) -> None:
+    setting = "config = CompilerConfig()"
+    second_example(workdir, setting, f'{setting}; config.export.external_weights = "always"')
+    result = compat(workdir, "example2.py")
+    assert result.returncode == 0, result.stderr
+    weights = {f"rank_{rank}/{name}" for rank in (0, 1) for name in ("p1", "p2")}
+    assert {path for path in tree(workdir / "mp") if path.startswith("rank_")} == weights | {
+        "rank_0/dynamo.pbtxt",
+        "rank_1/dynamo.pbtxt",
+    }
+    assert (workdir / "mp/rank_1/p1").read_bytes() == b"\xcd\xcc\x8c\x3f" * 4  # 1.1 four times, float32
 
 
 def test_script_sees_what_python_would_give_it(workdir: Path) -> None:
