@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-MARKS = ("<!-- bench:begin -->", "<!-- bench:end -->")
+import readme
+
 MODELS = {"bert": "BERT-base, fp32, 110 M", "llama": "Llama, fp16, 0.3 B"}
 TRACING = ("trace", "decompose")  # the stages that are torch's own work, as in trace_alone
 MEMORY_BOUND_MB = 150
@@ -160,16 +160,6 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join([*lines, "", *notes])
 
 
-def write_readme(text: str) -> None:
-    """Replaces what stands between the two marks in README.md."""
-    path = ROOT / "README.md"
-    readme = path.read_text(encoding="utf-8")
-    begin, end = (readme.find(mark) for mark in MARKS)
-    if not 0 <= begin < end:
-        raise SystemExit(f"bench: README.md does not have the marks {MARKS[0]} and {MARKS[1]} in this order")
-    path.write_text(f"{readme[: begin + len(MARKS[0])]}\n{text}\n{readme[end:]}", encoding="utf-8")
-
-
 def main() -> int:
     """Runs the benchmark; exit code 1 when a bound is missed and --strict is given."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -189,7 +179,7 @@ def main() -> int:
         text = table({name: run_model(name, Path(scratch)) for name in names})
     print(text)
     if options.write_readme:
-        write_readme(text)
+        readme.replace("bench", text)
     return 1 if options.strict and "MISSED" in text else 0
 
 

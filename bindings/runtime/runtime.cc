@@ -1,4 +1,5 @@
 // The extension module airloom._runtime: loads .air files and runs them, without the GIL and without copies of tensors.
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -13,7 +14,6 @@
 
 #include <fmt/format.h>
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -21,6 +21,7 @@
 
 #include "air/air.h"
 #include "airloom/runtime.h"
+#include "exchange.h"
 #include "ir/graph.h"
 
 namespace nb = nanobind;
@@ -30,7 +31,8 @@ namespace {
 using airloom::Errc;
 using airloom::Error;
 using airloom::Result;
-using airloom::ir::DType;
+using airloom::bindings::array_of;
+using airloom::bindings::Borrowed;
 using airloom::runtime::Options;
 using airloom::runtime::Port;
 using airloom::runtime::TensorBuf;
@@ -97,43 +99,6 @@ nb::list ports_of(const std::vector<Port>& ports) {
   return out;
 }
 
-/// How numpy holds elements of this type: as they are, or as unsigned numbers of the same size where numpy has no such type.
-nb::dlpack::dtype numpy_type(DType dtype) {
-  switch (dtype) {
-    case DType::kBool: return nb::dtype<bool>();
-    case DType::kFloat16: return {static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
-    case DType::kFloat: return nb::dtype<float>();
-    case DType::kDouble: return nb::dtype<double>();
-    case DType::kInt8: return nb::dtype<std::int8_t>();
-    case DType::kInt16: return nb::dtype<std::int16_t>();
-    case DType::kInt32: return nb::dtype<std::int32_t>();
-    case DType::kInt64: return nb::dtype<std::int64_t>();
-    case DType::kUInt8: return nb::dtype<std::uint8_t>();
-    case DType::kUInt16: return nb::dtype<std::uint16_t>();
-    case DType::kUInt32: return nb::dtype<std::uint32_t>();
-    case DType::kUInt64: return nb::dtype<std::uint64_t>();
-    case DType::kComplex64: return {static_cast<std::uint8_t>(nb::dlpack::dtype_code::Complex), 64, 1};
-    case DType::kComplex128: return {static_cast<std::uint8_t>(nb::dlpack::dtype_code::Complex), 128, 1};
-    default: break;
-  }
-  const std::int64_t bytes = airloom::ir::item_size(dtype);
-  if (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8) {
-    raise(Error{Errc::kUnsupported, fmt::format("elements of type {} have no form in numpy", airloom::ir::info(dtype).text), "", ""});
-  }
-  return {static_cast<std::uint8_t>(nb::dlpack::dtype_code::UInt), static_cast<std::uint8_t>(bytes * 8), 1};
-}
-
-/// An array over the buffer's own memory, which it keeps alive.
-nb::object array_of(const TensorBuf& buf) {
-  static std::byte nothing[16];  // where arrays without elements point
-  const std::vector<std::size_t> shape(buf.shape.begin(), buf.shape.end());
-  auto holder = std::make_unique<std::shared_ptr<void>>(buf.data);
-  void* data = *holder ? holder->get() : nothing;
-  const nb::capsule owner(holder.get(), [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
-  holder.release();  // NOLINT(bugprone-unused-return-value): the capsule has it
-  return nb::cast(nb::ndarray<nb::numpy>(data, shape.size(), shape.data(), owner, nullptr, numpy_type(buf.dtype)));
-}
-
 /// A session that Python threads may share: calls wait for each other.
 class Session {
  public:
@@ -154,7 +119,9 @@ class Session {
           options.reference = reference;
           const nb::gil_scoped_release free;
           return open(path, std::move(options), watched);
-        }())) {}
+        }())),
+        plain_outputs_(std::all_of(session_.outputs().begin(), session_.outputs().end(),
+                                   [](const Port& port) { return airloom::bindings::has_tensor_form(port.dtype); })) {}
 
   [[nodiscard]] nb::list inputs() const { return ports_of(session_.inputs()); }
   [[nodiscard]] nb::list outputs() const { return ports_of(session_.outputs()); }
@@ -170,6 +137,31 @@ class Session {
     nb::list out;
     for (const TensorBuf& result : results) out.append(array_of(result));
     return out;
+  }
+
+  nb::object call(const nb::tuple& given) {
+    const std::vector<Port>& ports = session_.inputs();
+    if (given.size() != ports.size() || ports.empty() || !plain_outputs_) return nb::none();
+    std::vector<Borrowed> inputs;
+    std::vector<TensorView> views;
+    inputs.reserve(ports.size());
+    views.reserve(ports.size());
+    const airloom::bindings::TorchApi* torch = nullptr;
+    for (std::size_t i = 0; i < ports.size(); ++i) {
+      std::optional<Borrowed> input = airloom::bindings::borrow(given[i], ports[i].dtype);
+      if (!input) return nb::none();
+      views.push_back(input->view);
+      if (input->torch != nullptr) torch = input->torch;
+      inputs.push_back(std::move(*input));
+    }
+    const std::vector<TensorBuf> results = value([&] {
+      const nb::gil_scoped_release free;
+      const std::lock_guard lock(mutex_);
+      return session_.run(views);
+    }());
+    nb::list out;
+    for (const TensorBuf& result : results) out.append(torch != nullptr ? tensor_of(result, *torch) : array_of(result));
+    return nb::tuple(out);
   }
 
   nb::dict states() {
@@ -202,7 +194,7 @@ class Session {
 
   [[nodiscard]] nb::tuple layout() const {
     const auto layout = session_.layout();
-    return nb::make_tuple(layout.plugin_parts, layout.plugin_nodes, layout.host_nodes);
+    return nb::make_tuple(layout.plugin_parts, layout.direct_parts, layout.plugin_nodes, layout.host_nodes);
   }
 
  private:
@@ -232,6 +224,7 @@ class Session {
   }
 
   airloom::runtime::Session session_;
+  bool plain_outputs_;  // all of types that both torch and the short way know
   std::mutex mutex_;
 };
 
@@ -248,8 +241,10 @@ NB_MODULE(_runtime, m) {
       .def_prop_ro("outputs", &Session::outputs, "(name, dtype, shape or None, state) of each output.")
       .def("run", &Session::run, nb::arg("inputs"),
            "(address, dtype, shape, bytes) of each input, or None for a state's kept value; arrays out.")
+      .def("call", &Session::call, nb::arg("inputs"),
+           "Outputs for dense CPU tensors or arrays of exactly the graph's types, read in place; None for anything else.")
       .def("states", &Session::states, "Kept values by input name.")
       .def("reset", &Session::reset, "Forget the kept values.")
       .def("profile", &Session::profile, "(node, type, microseconds) in graph order.")
-      .def("layout", &Session::layout, "Plugin parts, plugin nodes, host nodes.");
+      .def("layout", &Session::layout, "Plugin parts, direct parts, nodes of both, host nodes.");
 }

@@ -46,6 +46,7 @@ struct Options {
   std::string working_dir = ".";  // FileConstant.file_path is relative to it; the .air's parent folder and folder are tried after it
   std::string directory;          // folder of the .air for from_module(): `location` is relative to it
   bool profile = false;           // collect times by node
+  bool direct = true;             // small float32 parts as plain loops on the calling thread instead of in the plugin
   bool reference = false;         // every operator in the exact evaluator: slow, for comparison
   World world;                    // other ranks; a session that talks to some makes the process ignore SIGPIPE (unless it has a handler)
 };
@@ -108,9 +109,11 @@ class Session {
   void reset();
   /// Times by node, in graph order; empty unless Options::profile.
   [[nodiscard]] std::vector<NodeTime> profile() const;
-  /// How many separately compiled parts run in the plugin, and how many nodes run in the exact evaluator.
+  /// How many separately compiled parts run in the plugin and how many as plain loops, the nodes of both, and how many nodes run in the
+  /// exact evaluator. With dynamic shapes it depends on the last call which parts are small.
   struct Layout {
     int plugin_parts = 0;
+    int direct_parts = 0;
     int plugin_nodes = 0;
     int host_nodes = 0;
   };

@@ -76,6 +76,13 @@ class Session:
             ArgumentError: An input is missing, unknown, or of another type or shape than the graph takes.
             RunError: An operator cannot compute these values.
         """
+        try:
+            # The short way, for what needs no conversion; all else, and what does not fit, goes the long way.
+            done = None if kwargs else self._core.call(args)
+        except _core_error() as error:
+            raise translated(error) from error
+        if done is not None:
+            return done
         values = self._arrange(args, kwargs)
         views = [None if value is None else _view(port, value) for port, value in zip(self.inputs, values, strict=True)]
         try:

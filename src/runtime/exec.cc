@@ -411,6 +411,18 @@ void Executable::plan() {
         if (escapes[base_[id] + i]) segment->outputs.push_back(base_[id] + i);
       }
     }
+    const auto plain = [&](const ir::Node& node) {
+      const bool floats = std::all_of(node.outputs.begin(), node.outputs.end(),
+                                      [](const ir::Output& output) { return output.type.dtype == DType::kFloat; });
+      return floats && Direct::knows(node);
+    };
+    segment->direct_capable =
+        env_.options.direct && std::all_of(step.nodes.begin(), step.nodes.end(), [&](ir::NodeId id) {
+          return plain(graph_.node(id)) &&
+                 std::all_of(graph_.node(id).inputs.begin(), graph_.node(id).inputs.end(), [&](const ir::Input& input) {
+                   return !input.value || constants_[slot(input.value)].present() || graph_.type(input.value).dtype == DType::kFloat;
+                 });
+        });
     step.segment = segments_.size();
     segments_.push_back(std::move(segment));
   }
@@ -567,18 +579,25 @@ void Executable::compile(const Step& step, Segment& segment, const std::vector<T
 }
 
 void Executable::compile_early() {
-  std::set<std::size_t> known;
+  std::map<std::size_t, const ir::TensorType*> known;
   for (const ir::NodeId id : inputs_) {
     const ir::TensorType& type = graph_.node(id).outputs.front().type;
-    if (!type.unknown_rank) known.insert(base_[id]);
+    if (!type.unknown_rank) known.emplace(base_[id], &type);
   }
   for (bool again = true; again;) {
     again = false;
     for (const Step& step : steps_) {
       if (step.host) continue;
       Segment& segment = *segments_[step.segment];
-      if (segment.ready || !std::all_of(segment.inputs.begin(), segment.inputs.end(), [&](std::size_t at) { return known.count(at) != 0; }))
+      if (segment.ready || segment.direct ||
+          !std::all_of(segment.inputs.begin(), segment.inputs.end(), [&](std::size_t at) { return known.count(at) != 0; }))
         continue;
+      std::vector<Dims> shapes;
+      for (const std::size_t at : segment.inputs) shapes.push_back(known.at(at)->dims());
+      const bool fixed = std::none_of(shapes.begin(), shapes.end(), [](const Dims& shape) {
+        return std::any_of(shape.begin(), shape.end(), [](std::int64_t dim) { return dim < 1; });
+      });
+      if (fixed && make_direct(step, segment, shapes)) continue;
       try {
         compile(step, segment, nullptr);
       } catch (const Replan&) {
@@ -631,6 +650,38 @@ void Executable::run_host(const ir::Node& node, std::vector<Tensor>& now) {
   }
 }
 
+bool Executable::make_direct(const Step& step, Segment& segment, const std::vector<Dims>& shapes) {
+  if (!segment.direct_capable) return false;
+  std::vector<DirectNode> nodes;
+  for (const ir::NodeId id : step.nodes) {
+    const ir::Node& node = graph_.node(id);
+    DirectNode& direct = nodes.emplace_back(DirectNode{&node, {}, base_[id]});
+    for (const ir::Input& input : node.inputs) direct.in.push_back(input.value ? slot(read_as(input.value, id)) : SIZE_MAX);
+  }
+  std::unique_ptr<Direct> made = Direct::build(nodes, constants_, segment.inputs, shapes, segment.outputs);
+  if (!made) {
+    segment.not_direct = shapes;
+    return false;
+  }
+  segment.direct = std::move(made);
+  return true;
+}
+
+void Executable::run_direct(Segment& segment, std::vector<Tensor>& now) {
+  std::vector<const float*> in;
+  std::vector<float*> out;
+  in.reserve(segment.inputs.size());
+  out.reserve(segment.outputs.size());
+  for (const std::size_t at : segment.inputs) in.push_back(reinterpret_cast<const float*>(now[at].data));
+  for (std::size_t i = 0; i < segment.outputs.size(); ++i) {
+    Tensor& tensor = now[segment.outputs[i]] = allocate(DType::kFloat, segment.direct->output_shapes()[i]);
+    out.push_back(reinterpret_cast<float*>(writable(tensor)));
+  }
+  if (!env_.options.profile) return segment.direct->run(in, out);
+  const Direct::Times add = [&](const std::string& node, double microseconds) { segment.times[node] += microseconds; };
+  segment.direct->run(in, out, &add);
+}
+
 void Executable::run_segment(const Step& step, Segment& segment, std::vector<Tensor>& now) {
   const auto on_host = [&] {
     for (const ir::NodeId id : step.nodes) run_host(graph_.node(id), now);
@@ -647,6 +698,21 @@ void Executable::run_segment(const Step& step, Segment& segment, std::vector<Ten
   }
   for (const std::size_t at : segment.inputs) {
     if (now[at].numel() == 0 && segment.host_capable) return on_host();
+  }
+  if (segment.direct_capable) {
+    const auto is_now = [&](const std::vector<Dims>& shapes) {
+      if (shapes.size() != segment.inputs.size()) return false;
+      for (std::size_t i = 0; i < shapes.size(); ++i) {
+        if (shapes[i] != now[segment.inputs[i]].shape) return false;
+      }
+      return true;
+    };
+    if (segment.direct && is_now(segment.direct->input_shapes())) return run_direct(segment, now);
+    if (segment.inputs.empty() ? !segment.ready : !is_now(segment.not_direct)) {
+      std::vector<Dims> shapes;
+      for (const std::size_t at : segment.inputs) shapes.push_back(now[at].shape);
+      if (make_direct(step, segment, shapes)) return run_direct(segment, now);
+    }
   }
   const auto accepts = [&](std::size_t i) {
     const Tensor& tensor = now[segment.inputs[i]];
@@ -758,7 +824,7 @@ std::vector<Tensor> Executable::run(const std::vector<Tensor>& given, std::map<s
 
 Session::Layout Executable::layout() const {
   Session::Layout out;
-  out.plugin_parts = static_cast<int>(segments_.size());
+  for (const auto& segment : segments_) ++(segment->direct ? out.direct_parts : out.plugin_parts);
   for (const Step& step : steps_) (step.host ? out.host_nodes : out.plugin_nodes) += static_cast<int>(step.nodes.size());
   return out;
 }

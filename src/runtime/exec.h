@@ -9,6 +9,7 @@
 
 #include "airloom/runtime.h"
 #include "ir/graph.h"
+#include "runtime/direct.h"
 #include "runtime/ov.h"
 
 namespace airloom::runtime {
@@ -63,6 +64,9 @@ class Executable {
     std::map<std::string, double> times;
     bool ready = false;
     bool host_capable = true;
+    bool direct_capable = false;  // all float32, all operators with a direct form; whether it is small depends on the shapes
+    std::unique_ptr<Direct> direct;
+    std::vector<Dims> not_direct;  // input shapes that were too much for it, last seen
   };
   struct Step {
     bool host = true;
@@ -77,6 +81,9 @@ class Executable {
   void run_host(const ir::Node& node, std::vector<Tensor>& values);
   void run_segment(const Step& step, Segment& segment, std::vector<Tensor>& values);
   void compile(const Step& step, Segment& segment, const std::vector<Tensor>* values);
+  /// Makes `segment.direct` for these input shapes if they leave little work; false when it has to be the plugin.
+  bool make_direct(const Step& step, Segment& segment, const std::vector<Dims>& shapes);
+  void run_direct(Segment& segment, std::vector<Tensor>& values);
   [[nodiscard]] ir::Value read_as(ir::Value value, ir::NodeId reader) const;
 
   const ir::Graph& graph_;

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -58,13 +59,14 @@ inline Result<std::vector<TensorBuf>> call(Session& session, const std::vector<A
   return session.run(views);
 }
 
-/// Runs twice, plugin and exact evaluator, and compares both with what is expected.
+/// Runs all ways (as plain loops where the runtime would, in the plugin, in the exact evaluator) and compares with what is expected.
 inline void expect(const std::string& body, const std::vector<Arg>& args, const std::vector<std::pair<Dims, std::vector<double>>>& want,
                    double tolerance = 1e-5) {
-  for (const bool reference : {false, true}) {
-    SCOPED_TRACE(reference ? "exact evaluator" : "plugin");
+  for (const char* way : {"direct", "plugin", "exact evaluator"}) {
+    SCOPED_TRACE(way);
     Options options;
-    options.reference = reference;
+    options.direct = std::string_view(way) == "direct";
+    options.reference = std::string_view(way) == "exact evaluator";
     Result<Session> session = open(body, options);
     ASSERT_TRUE(session) << session.error().text();
     const auto out = call(*session, args);
