@@ -66,7 +66,7 @@ std::vector<T> fold(const std::vector<T>& v, const Reduced& r, T start, F&& f) {
 
 template <class T>
 bool is_nan(T x) {
-  if constexpr (std::is_same_v<T, double>)
+  if constexpr (std::is_floating_point_v<T>)
     return std::isnan(x);
   else
     return false;
@@ -295,6 +295,28 @@ void host_cumext(HostCtx& c) {
   });
 }
 
+/// Calls f(at), where at(flat) is an element in a type that holds it exactly and has an order.
+template <class F>
+void with_ordered(const Tensor& x, F&& f) {
+  if (ir::is_complex(x.dtype)) bad_value(fmt::format("{} elements have no order", ir::info(x.dtype).torch));
+  with_storage(x.dtype, [&](auto tag) {
+    using S = decltype(tag);
+    const auto bits = [data = x.data](std::int64_t flat) {
+      S element;
+      std::memcpy(&element, data + flat * static_cast<std::int64_t>(sizeof(S)), sizeof(S));
+      return element;
+    };
+    if constexpr (std::is_same_v<S, bool>)
+      f([data = x.data](std::int64_t flat) -> char { return data[flat] != std::byte{0} ? 1 : 0; });
+    else if constexpr (std::is_same_v<S, HalfBits>)
+      f([bits](std::int64_t flat) { return half_to_float(bits(flat).bits); });
+    else if constexpr (std::is_same_v<S, BfloatBits>)
+      f([bits](std::int64_t flat) { return bfloat_to_float(bits(flat).bits); });
+    else if constexpr (std::is_arithmetic_v<S>)
+      f(bits);
+  });
+}
+
 struct Best {
   Tensor index, value;
 };
@@ -309,29 +331,29 @@ Best arg_extreme(const Tensor& x, std::int64_t axis, bool keep, bool max, DType 
       shape.push_back(1);
   }
   Best best;
-  with_real(x.dtype, [&](auto tag) {
-    using T = decltype(tag);
-    const std::vector<T> v = values<T>(x);
-    std::vector<std::int64_t> index;
-    std::vector<T> value;
+  best.value = allocate(x.dtype, shape);
+  std::vector<std::int64_t> index(static_cast<std::size_t>(count(shape)));
+  with_ordered(x, [&](auto at) {  // in the tensor's own type: it may be as large as a vocabulary times a batch
+    std::size_t to = 0;
     for (std::int64_t o = 0; o < s.outer; ++o) {
       for (std::int64_t i = 0; i < s.inner; ++i) {
+        const std::int64_t first = o * s.mid * s.inner + i;
         std::int64_t where = 0;
-        T top = v[static_cast<std::size_t>(o * s.mid * s.inner + i)];
-        for (std::int64_t k = 1; k < s.mid; ++k) {
-          const T e = v[static_cast<std::size_t>((o * s.mid + k) * s.inner + i)];
-          if (!is_nan(top) && (is_nan(e) || (max ? e > top : e < top))) {
+        auto top = at(first);
+        for (std::int64_t k = 1; k < s.mid && !is_nan(top); ++k) {
+          const auto e = at(first + k * s.inner);
+          if (is_nan(e) || (max ? e > top : e < top)) {
             top = e;
             where = k;
           }
         }
-        index.push_back(where);
-        value.push_back(top);
+        const auto item = static_cast<std::size_t>(ir::item_size(x.dtype));
+        std::memcpy(writable(best.value) + to * item, x.data + static_cast<std::size_t>(first + where * s.inner) * item, item);
+        index[to++] = where;
       }
     }
-    best.index = make(index_dtype, shape, index);
-    best.value = make(x.dtype, shape, value);
   });
+  best.index = make(index_dtype, shape, index);
   return best;
 }
 template <bool Max>
@@ -355,21 +377,21 @@ void host_arg_value(HostCtx& c) {
   c.out(1, best.value);
 }
 
-/// Positions along an axis ordered by value; NaN counts as the largest. Equal items keep their order.
+/// The first `keep` positions along an axis ordered by value; NaN counts as the largest. Equal items keep their order.
 template <class T>
-std::vector<std::int64_t> order_of(const std::vector<T>& row, bool descending) {
+std::vector<std::int64_t> order_of(const std::vector<T>& row, std::int64_t keep, bool descending) {
   std::vector<std::int64_t> order(row.size());
   std::iota(order.begin(), order.end(), 0);
-  const auto less = [&](std::int64_t a, std::int64_t b) {
-    const T& x = row[static_cast<std::size_t>(a)];
-    const T& y = row[static_cast<std::size_t>(b)];
-    if (is_nan(x) || is_nan(y)) return !is_nan(x) && is_nan(y);
-    return x < y;
+  const auto less = [&](const T& x, const T& y) { return is_nan(x) || is_nan(y) ? !is_nan(x) && is_nan(y) : x < y; };
+  const auto before = [&](std::int64_t a, std::int64_t b) {
+    const T& x = row[static_cast<std::size_t>(descending ? b : a)];
+    const T& y = row[static_cast<std::size_t>(descending ? a : b)];
+    return less(x, y) || (!less(y, x) && a < b);
   };
-  if (descending)
-    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return less(b, a); });
+  if (keep < static_cast<std::int64_t>(row.size()) / 8)
+    std::partial_sort(order.begin(), order.begin() + keep, order.end(), before);
   else
-    std::stable_sort(order.begin(), order.end(), less);
+    std::sort(order.begin(), order.end(), before);
   return order;
 }
 
@@ -378,27 +400,27 @@ void sort_along(HostCtx& c, const Tensor& x, std::int64_t axis, std::int64_t kee
   if (keep < 0 || keep > s.mid) bad_value(fmt::format("k = {} is not in [0, {}]", keep, s.mid));
   Dims shape = x.shape;
   if (!shape.empty()) shape[static_cast<std::size_t>(axis)] = keep;
-  with_real(x.dtype, [&](auto tag) {
-    using T = decltype(tag);
-    const std::vector<T> v = values<T>(x);
-    std::vector<T> sorted(static_cast<std::size_t>(count(shape)));
-    std::vector<std::int64_t> index(sorted.size());
-    std::vector<T> row(static_cast<std::size_t>(s.mid));
+  const Tensor sorted = allocate(x.dtype, shape);
+  const auto item = static_cast<std::size_t>(ir::item_size(x.dtype));
+  std::vector<std::int64_t> index(static_cast<std::size_t>(count(shape)));
+  with_ordered(x, [&](auto at) {
+    std::vector<decltype(at(0))> row(static_cast<std::size_t>(s.mid));
     for (std::int64_t o = 0; o < s.outer; ++o) {
       for (std::int64_t i = 0; i < s.inner; ++i) {
-        for (std::int64_t k = 0; k < s.mid; ++k)
-          row[static_cast<std::size_t>(k)] = v[static_cast<std::size_t>((o * s.mid + k) * s.inner + i)];
-        const std::vector<std::int64_t> order = order_of(row, descending);
+        const std::int64_t first = o * s.mid * s.inner + i;
+        for (std::int64_t k = 0; k < s.mid; ++k) row[static_cast<std::size_t>(k)] = at(first + k * s.inner);
+        const std::vector<std::int64_t> order = order_of(row, keep, descending);
         for (std::int64_t k = 0; k < keep; ++k) {
+          const std::int64_t from = order[static_cast<std::size_t>(k)];
           const auto to = static_cast<std::size_t>((o * keep + k) * s.inner + i);
-          index[to] = order[static_cast<std::size_t>(k)];
-          sorted[to] = row[static_cast<std::size_t>(index[to])];
+          index[to] = from;
+          std::memcpy(writable(sorted) + to * item, x.data + static_cast<std::size_t>(first + from * s.inner) * item, item);
         }
       }
     }
-    c.out(0, make(x.dtype, shape, sorted));
-    c.out(1, make(index_dtype, shape, index));
   });
+  c.out(0, sorted);
+  c.out(1, make(index_dtype, shape, index));
 }
 void host_sort(HostCtx& c) {
   const Tensor& x = c.in(0);

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import airloom
 from airloom import _core
@@ -41,6 +42,14 @@ def test_first_example(workdir: Path) -> None:
     # linear = one MatMulV2 with its bias, which TorchAir makes of five nodes.
     assert counts == {"Data": 2, "Const": 4, "MatMulV2": 2, "Add": 1, "NetOutput": 1}
     assert "atc --model=export_file/export.air --framework=1" in result.stderr
+    # Every parameter of the script's two layers is 1.
+    x, y = torch.randn(2, 2), torch.randn(2, 2)
+    layer = torch.nn.Linear(2, 2)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            torch.nn.init.ones_(parameter)
+        expected = layer(x) + layer(y)
+    torch.testing.assert_close(airloom.load(workdir / "export_file/export.air")(x, y), (expected,))
 
 
 def second_example(workdir: Path, old: str, new: str) -> None:
