@@ -341,6 +341,7 @@ class _Check:
         now = _sample_sizes(leaves, traced)
         if not now:
             return None
+        places = _places(program.graph_signature.user_inputs, traced)
         checked: Any = program.module()
         for step in _STEPS:
             sizes = {}
@@ -355,7 +356,7 @@ class _Check:
             try:
                 made = [_resized(leaf, value, sizes, generator) for leaf, value in zip(leaves, traced, strict=True)]
                 args, kwargs = pytree.tree_unflatten(made, spec)
-                name = ", ".join(f"{symbol}={size}" for symbol, size in sorted(sizes.items(), key=lambda p: str(p[0])))
+                name = ", ".join(sorted(f"{places.get(symbol, symbol)}={size}" for symbol, size in sizes.items()))
                 case = self._case(name, args, kwargs)
                 # The guards of the trace refuse sizes that the graph is not meant for.
                 own_args, own_kwargs = pytree.tree_map(_own, (args, kwargs))
@@ -564,6 +565,17 @@ def _sample_sizes(leaves: list[Any], traced: list[Any]) -> dict[Any, int]:
                     start = (int(size) - expr.subs(symbols[0], 0)) / slope if slope != 0 else None
                     if start is not None and start.is_integer and expr.subs(symbols[0], start) == int(size):
                         out[symbols[0]] = int(start)
+    return out
+
+
+def _places(names: Sequence[Any], traced: list[Any]) -> dict[Any, str]:
+    """Where a user finds each symbol: "x[0]" for the first size of x that is just the symbol."""
+    out: dict[Any, str] = {}
+    for name, value in zip(names, traced, strict=True):
+        dims = [(f"{name}[{i}]", dim) for i, dim in enumerate(value.shape)] if isinstance(value, torch.Tensor) else []
+        for place, dim in [*dims, (str(name), value)]:
+            if isinstance(dim, torch.SymInt):
+                out.setdefault(dim.node.expr, place)
     return out
 
 
