@@ -33,11 +33,13 @@ format: setup ## rewrite sources in the house style
 	@find src include bindings tests -name '*.gen.*' -prune -o \( -name '*.h' -o -name '*.cc' \) -print0 | xargs -0 -r clang-format -i
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-bench: build ## export time and memory next to torch.export alone and to a plain copy of the bytes
+bench: build ## export time and memory, and latency of a call, each next to its peers
 	@$(PYTHON_BIN) bench/export.py
+	@$(PYTHON_BIN) -m pip install --quiet --disable-pip-version-check --no-input -r requirements/bench.txt $(NO_STDIN)
+	@$(PYTHON_BIN) bench/runtime.py
 
 wheel: build ## a self-contained wheel in dist/
-	@$(PYTHON_BIN) -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+	@scripts/wheel.sh $(NO_STDIN)
 
 clean: ## remove build folders; .venv stays
 	@rm -rf build build-nopython build-sanitize dist .venv/.build-stamp

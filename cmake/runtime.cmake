@@ -14,13 +14,21 @@ find_package(ZLIB REQUIRED)
 find_package(Gloo CONFIG REQUIRED)
 
 file(GLOB AIRLOOM_RUNTIME_SOURCES CONFIGURE_DEPENDS src/runtime/*.cc)
+# gcc 12 vectorises loops of unknown length from -O3 on.
+set_source_files_properties(src/runtime/direct.cc PROPERTIES COMPILE_OPTIONS -O3)
 add_library(airloom_runtime STATIC ${AIRLOOM_RUNTIME_SOURCES})
 target_link_libraries(airloom_runtime PUBLIC airloom_core openvino::runtime Threads::Threads PRIVATE ZLIB::ZLIB gloo)
 get_filename_component(AIRLOOM_OPENVINO_LIBS ${OpenVINO_DIR}/../libs ABSOLUTE)
 
-target_link_libraries(airloom_cli PRIVATE airloom_runtime)
-target_compile_definitions(airloom_cli PRIVATE AIRLOOM_HAS_RUNTIME)
-set_target_properties(airloom_cli PROPERTIES BUILD_RPATH ${AIRLOOM_OPENVINO_LIBS} INSTALL_RPATH "$ORIGIN/../openvino/libs")
+# What `airloom run` does is a library that the command opens when it is asked for: all else works without OpenVINO.
+file(GLOB AIRLOOM_RUN_SOURCES CONFIGURE_DEPENDS src/cli/run/*.cc)
+add_library(airloom_run MODULE ${AIRLOOM_RUN_SOURCES})
+target_link_libraries(airloom_run PRIVATE airloom_runtime)
+set_target_properties(airloom_run PROPERTIES BUILD_RPATH ${AIRLOOM_OPENVINO_LIBS})
+target_compile_definitions(airloom_cli PRIVATE AIRLOOM_RUN_LIBRARY="$<TARGET_FILE_NAME:airloom_run>")
+target_link_libraries(airloom_cli PRIVATE ${CMAKE_DL_LIBS})
+set_target_properties(airloom_cli PROPERTIES BUILD_RPATH ${CMAKE_CURRENT_BINARY_DIR})
+add_dependencies(airloom_cli airloom_run)
 
 if(AIRLOOM_TESTS)
   find_package(GTest REQUIRED)

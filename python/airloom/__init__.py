@@ -15,6 +15,7 @@ from airloom.errors import (
     ExportError,
     InternalError,
     MismatchError,
+    MissingPackageError,
     RunError,
     UnsupportedOperators,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "ExportResult",
     "InternalError",
     "MismatchError",
+    "MissingPackageError",
     "Program",
     "Report",
     "RunError",
@@ -67,7 +69,15 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
+    try:
+        value = getattr(importlib.import_module(home), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        # No AttributeError: `from airloom import ...` would replace its text.
+        raise MissingPackageError(
+            f"airloom.{name} needs PyTorch, which is not installed", "", "pip install 'airloom[torch]'", "torch"
+        ) from error
     globals()[name] = value
     return value
 

@@ -69,6 +69,14 @@ class RunError(AirloomError, RuntimeError):
     """A graph cannot be loaded or run here."""
 
 
+class MissingPackageError(AirloomError, ModuleNotFoundError):
+    """A Python package that is not installed with airloom itself is needed; `name` is the package's."""
+
+    def __init__(self, what: str, where: str = "", hint: str = "", name: str | None = None) -> None:
+        super().__init__(what, where, hint)
+        self.name = name
+
+
 class MismatchError(AirloomError):
     """A written file computes something else than the model; `report` is the whole comparison."""
 

@@ -35,7 +35,7 @@ int report(const Error& error);
 Action convert_verb(CLI::App& parser);
 Action inspect_verb(CLI::App& parser);
 Action validate_verb(CLI::App& parser);
-#ifdef AIRLOOM_HAS_RUNTIME
+#ifdef AIRLOOM_RUN_LIBRARY
 Action run_verb(CLI::App& parser);
 #endif
 

@@ -17,7 +17,7 @@ constexpr Verb kVerbs[] = {
     {"convert", "Convert a captured program to a .air file", convert_verb},
     {"inspect", "Show what a .air file holds", inspect_verb},
     {"validate", "List every rule that a .air file breaks", validate_verb},
-#ifdef AIRLOOM_HAS_RUNTIME
+#ifdef AIRLOOM_RUN_LIBRARY
     {"run", "Execute a .air file on the CPU, on one rank or several", run_verb},
 #endif
 };

@@ -1,5 +1,4 @@
-#ifdef AIRLOOM_HAS_RUNTIME
-#include "cli/ranks.h"
+#include "cli/run/ranks.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -221,4 +220,3 @@ Result<int> run_ranks(int count) {
 }
 
 }  // namespace airloom::cli
-#endif
