@@ -28,16 +28,25 @@ enum class Precision : std::uint8_t {
 struct World {
   int rank = 0;
   int size = 0;  // 0: not one of several ranks; then a graph with collectives does not load
-  /// A folder that all ranks of the machine see, empty at the start of a run: they meet there. Not needed by groups of one.
+  /// Where the ranks meet; not needed by groups of one. Either a folder that all of them see, on one machine, with nothing of an
+  /// unfinished run in it, or (when store is empty) host and port of a server that rank 0 runs while ranks meet. Its messages are
+  /// neither signed nor encrypted, nor is what the ranks send each other later: for networks that are trusted.
   std::string store;
   double timeout_seconds = 60;  // how long to wait for another rank, when meeting and in each collective
   /// World ranks by group name, in group order; goes before the comm_group lists of model_relation_config.json in the .air's folder.
   /// Other groups are the world.
   std::map<std::string, std::vector<std::int64_t>> groups;
+  std::string job = {};     // this run's name in a store that other runs may use at the same time
+  std::string master = {};  // address of rank 0's machine; the ranks listen on the interface that reaches it
+  int port = 0;
 };
 
-/// Where this process was placed by its launcher: AIRLOOM_STORE (the folder) and AIRLOOM_RANK/AIRLOOM_WORLD_SIZE,
-/// OMPI_COMM_WORLD_RANK/_SIZE or PMI_RANK/_SIZE. Size 0 when AIRLOOM_STORE is not set. Errors: kInvalidArgument.
+/// Where this process was placed by its launcher.
+/// Rank and size, the first pair that is set: AIRLOOM_RANK and AIRLOOM_WORLD_SIZE; RANK and WORLD_SIZE (torchrun), when MASTER_ADDR is
+/// set; OMPI_COMM_WORLD_RANK and _SIZE (Open MPI); PMI_RANK and PMI_SIZE (MPICH). None: size 0.
+/// Meeting place, the first of: the folder AIRLOOM_STORE; MASTER_ADDR and MASTER_PORT (the port after it under torchrun, whose agent
+/// listens on it); the folder PMIX_SERVER_TMPDIR and the job PMIX_NAMESPACE of an Open MPI run on one machine. None: only graphs
+/// without collectives load. Errors: kInvalidArgument.
 Result<World> world_from_environment();
 
 struct Options {

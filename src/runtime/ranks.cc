@@ -21,13 +21,13 @@
 #include <gloo/barrier.h>
 #include <gloo/broadcast.h>
 #include <gloo/rendezvous/context.h>
-#include <gloo/rendezvous/store.h>
 #include <gloo/transport/tcp/device.h>
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
 #include "ir/graph.h"
 #include "runtime/op.h"
+#include "runtime/rendezvous.h"
 
 namespace airloom::runtime {
 namespace {
@@ -35,64 +35,6 @@ namespace {
 using Millis = std::chrono::milliseconds;
 
 Millis millis(double seconds) { return Millis(std::max<std::int64_t>(1, static_cast<std::int64_t>(seconds * 1000))); }
-
-/// Files in a folder that all ranks see. A value appears whole (link), and only once: a second writer means a folder used before.
-class FolderStore final : public gloo::rendezvous::Store {
- public:
-  FolderStore(std::filesystem::path folder, std::string prefix, Millis timeout)
-      : folder_(std::move(folder)), prefix_(std::move(prefix)), timeout_(timeout) {}
-
-  void set(const std::string& key, const std::vector<char>& data) override {
-    const std::filesystem::path final_path = path(key);
-    const std::string temporary = fmt::format("{}.{}.tmp", final_path.string(), ::getpid());
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file.write(data.data(), static_cast<std::streamsize>(data.size()));
-    file.close();
-    if (!file) bad(Errc::kIo, "the rendezvous folder cannot be written", folder_.string(), "all ranks need write access to it");
-    const int linked = ::link(temporary.c_str(), final_path.c_str());
-    const int why = errno;
-    ::unlink(temporary.c_str());
-    if (linked == 0) return;
-    if (why == EEXIST)
-      bad(Errc::kInvalidArgument, fmt::format("another process is rank {} here already", key), folder_.string(),
-          "give every run an empty rendezvous folder and every process its own rank");
-    bad(Errc::kIo, std::strerror(why), final_path.string());
-  }
-  std::vector<char> get(const std::string& key) override {
-    wait({key}, timeout_);
-    std::ifstream file(path(key), std::ios::binary);
-    std::vector<char> data{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    if (!file.is_open() || file.bad()) bad(Errc::kIo, "cannot be read", path(key).string());
-    return data;
-  }
-  void wait(const std::vector<std::string>& keys) override { wait(keys, timeout_); }
-  void wait(const std::vector<std::string>& keys, const Millis& timeout) override {
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
-    for (const std::string& key : keys) {
-      while (::access(path(key).c_str(), R_OK) != 0) {
-        if (std::chrono::steady_clock::now() >= deadline) {
-          bad(Errc::kRuntime, fmt::format("rank {} did not come within {:g} s", key, static_cast<double>(timeout.count()) / 1000),
-              folder_.string(), "see whether it failed, or give more time");
-        }
-        std::this_thread::sleep_for(Millis(5));
-      }
-    }
-  }
-
- private:
-  [[nodiscard]] std::filesystem::path path(const std::string& key) const { return folder_ / (prefix_ + "-" + key); }
-
-  std::filesystem::path folder_;
-  std::string prefix_;
-  Millis timeout_;
-};
-
-/// File-name part that every rank derives from a group's name alone (FNV-1a).
-std::string key_of(std::string_view name) {
-  std::uint64_t hash = 14695981039346656037ULL;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  return fmt::format("{:016x}", hash);
-}
 
 template <class S, Reduction R>
 void combine(void* out, const void* a, const void* b, std::size_t n) {
@@ -153,14 +95,30 @@ std::int64_t parse_rank(const nlohmann::json& item, const std::string& where) {
 
 bool is_world_name(const std::string& name) { return name.empty() || name == "hccl_world_group"; }
 
-std::optional<int> environment_int(const char* name) {
+std::string environment_text(const char* name) {
   const char* text = std::getenv(name);
-  if (text == nullptr || *text == '\0') return std::nullopt;
+  return text == nullptr ? "" : text;
+}
+std::optional<int> environment_int(const char* name) {
+  const std::string text = environment_text(name);
+  if (text.empty()) return std::nullopt;
   char* end = nullptr;
-  const long value = std::strtol(text, &end, 10);
+  const long value = std::strtol(text.c_str(), &end, 10);
   if (*end != '\0' || value < 0 || value > INT_MAX) bad(Errc::kInvalidArgument, fmt::format("'{}' is no number from 0 on", text), name);
   return static_cast<int>(value);
 }
+
+/// Names of the variables that hold a process's place.
+enum class LauncherKind : std::uint8_t { kOwn, kTorch, kOpenMpi, kHydra };
+struct Launcher {
+  LauncherKind kind;
+  const char* rank;
+  const char* size;
+};
+constexpr Launcher kLaunchers[] = {{LauncherKind::kOwn, "AIRLOOM_RANK", "AIRLOOM_WORLD_SIZE"},
+                                   {LauncherKind::kTorch, "RANK", "WORLD_SIZE"},
+                                   {LauncherKind::kOpenMpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+                                   {LauncherKind::kHydra, "PMI_RANK", "PMI_SIZE"}};
 
 }  // namespace
 
@@ -186,25 +144,40 @@ Combine combine_of(DType dtype, Reduction reduction) {
 
 Result<World> world_from_environment() {
   World world;
-  const char* store = std::getenv("AIRLOOM_STORE");
-  if (store == nullptr || *store == '\0') return world;
-  constexpr std::pair<const char*, const char*> kLaunchers[] = {
-      {"AIRLOOM_RANK", "AIRLOOM_WORLD_SIZE"}, {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, {"PMI_RANK", "PMI_SIZE"}};
+  const std::string store = environment_text("AIRLOOM_STORE");
+  const std::string master = environment_text("MASTER_ADDR");
   try {
-    for (const auto& [rank_name, size_name] : kLaunchers) {
-      const auto rank = environment_int(rank_name);
-      const auto size = environment_int(size_name);
+    for (const Launcher& launcher : kLaunchers) {
+      if (launcher.kind == LauncherKind::kTorch && master.empty()) continue;
+      const auto rank = environment_int(launcher.rank);
+      const auto size = environment_int(launcher.size);
       if (!rank && !size) continue;
-      if (!rank || !size) return fail(Errc::kInvalidArgument, "one is set without the other", fmt::format("{}, {}", rank_name, size_name));
-      if (*rank >= *size) return fail(Errc::kInvalidArgument, fmt::format("rank {} of {}", *rank, *size), rank_name);
+      if (!rank || !size)
+        return fail(Errc::kInvalidArgument, "one is set without the other", fmt::format("{}, {}", launcher.rank, launcher.size));
+      if (*rank >= *size) return fail(Errc::kInvalidArgument, fmt::format("rank {} of {}", *rank, *size), launcher.rank);
       world.rank = *rank;
       world.size = *size;
-      world.store = store;
+      if (!store.empty()) {
+        world.store = store;
+      } else if (!master.empty()) {
+        const auto port = environment_int("MASTER_PORT");
+        if (!port) return fail(Errc::kInvalidArgument, "is set without MASTER_PORT", "MASTER_ADDR");
+        if (*port < 1 || *port > 65535) return fail(Errc::kInvalidArgument, fmt::format("{} is no port", *port), "MASTER_PORT");
+        world.master = master;
+        world.port = *port;
+        // torchrun's agent listens on the port itself.
+        if (environment_text("TORCHELASTIC_USE_AGENT_STORE") == "True") world.port += *port < 65535 ? 1 : -1;
+      } else if (launcher.kind == LauncherKind::kOpenMpi && environment_int("OMPI_COMM_WORLD_LOCAL_SIZE") == *size) {
+        world.store = environment_text("PMIX_SERVER_TMPDIR");
+        world.job = environment_text("PMIX_NAMESPACE");
+        if (world.job.empty()) world.store.clear();  // other jobs may have the same folder
+      }
       return world;
     }
   } catch (const Exception& error) {
     return tl::unexpected(error.error());
   }
+  if (store.empty()) return world;
   return fail(Errc::kInvalidArgument, "is set, but no launcher's rank is", "AIRLOOM_STORE",
               "start under mpirun, or set AIRLOOM_RANK and AIRLOOM_WORLD_SIZE");
 }
@@ -346,15 +319,19 @@ void RankGroup::all_reduce(void* data, std::size_t elements, std::size_t item_si
   });
 }
 
+void RankGroup::barrier(std::chrono::milliseconds timeout) {
+  gloo::BarrierOptions options(link_->context);
+  options.setTag(tag_++);
+  options.setTimeout(timeout);
+  gloo::barrier(options);
+}
+
 bool RankGroup::leave() noexcept {
   if (!link_) return true;
   if (broken_) return false;
   broken_ = true;
   try {
-    gloo::BarrierOptions options(link_->context);
-    options.setTag(tag_++);
-    options.setTimeout(std::min(millis(timeout_seconds_), Millis(2000)));
-    gloo::barrier(options);
+    barrier(std::min(millis(timeout_seconds_), Millis(2000)));
     return true;
   } catch (const std::exception&) {
     return false;
@@ -372,7 +349,7 @@ std::unique_ptr<Ranks> Ranks::meet(const ir::Module& module, const World& world,
   if (users.empty()) return nullptr;
   if (world.size <= 0) {
     bad(Errc::kInvalidArgument, "the graph communicates between ranks, but this process is no rank", users.begin()->second,
-        "airloom run --ranks N starts all ranks; under mpirun set AIRLOOM_STORE to an empty folder");
+        "airloom run --ranks N starts all ranks on this machine, mpirun and torchrun do on several");
   }
   if (world.rank < 0 || world.rank >= world.size) bad(Errc::kInvalidArgument, fmt::format("rank {} of {}", world.rank, world.size));
   if (!(world.timeout_seconds > 0) || world.timeout_seconds > 1e6)
@@ -385,6 +362,7 @@ std::unique_ptr<Ranks> Ranks::meet(const ir::Module& module, const World& world,
 
   auto out = std::make_unique<Ranks>();
   std::shared_ptr<gloo::transport::Device> device;
+  std::set<int> partners;
   for (const auto& [name, user] : users) {  // in name order on every rank: nobody waits in a circle
     std::vector<std::int64_t> members;
     const auto listed = known.find(name);
@@ -408,29 +386,47 @@ std::unique_ptr<Ranks> Ranks::meet(const ir::Module& module, const World& world,
     const auto group_rank = static_cast<int>(own - members.begin());
     auto group = std::make_unique<RankGroup>(name, group_rank, static_cast<int>(members.size()), world.timeout_seconds);
     if (members.size() > 1) {
-      if (world.store.empty()) bad(Errc::kInvalidArgument, "no rendezvous folder is given", user);
-      if (!std::filesystem::is_directory(world.store, ignored)) bad(Errc::kNotFound, "the rendezvous folder does not exist", world.store);
       // Gloo writes to sockets whose other end may be gone: that has to be an error here, not the end of the process.
       struct sigaction pipe_action {};
       if (::sigaction(SIGPIPE, nullptr, &pipe_action) == 0 && pipe_action.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
       group->guarded([&] {
-        if (!device) device = gloo::transport::tcp::CreateDevice(gloo::transport::tcp::attr("127.0.0.1"));
+        if (!out->place_) {
+          out->place_ = Rendezvous::open(world);
+          device = gloo::transport::tcp::CreateDevice(gloo::transport::tcp::attr(out->place_->address().c_str()));
+        }
         const auto context = std::make_shared<gloo::rendezvous::Context>(group_rank, static_cast<int>(members.size()));
+        context->setTimeout(std::max(Millis(1), millis(world.timeout_seconds) / 5));  // Gloo waits five times as long for connections
+        const std::unique_ptr<GroupStore> store = out->place_->store(group->name());
+        context->connectFullMesh(*store, device);
         context->setTimeout(millis(world.timeout_seconds));
-        FolderStore store(world.store, key_of(group->name()), millis(world.timeout_seconds));
-        context->connectFullMesh(store, device);
         group->link_ = std::make_unique<RankGroup::Link>(RankGroup::Link{context});
+        // The next session may meet at the same place: nothing of this one is left there when any rank goes on.
+        group->barrier(context->getTimeout());
+        store->clear();
+        group->barrier(context->getTimeout());
       });
+      partners.insert(members.begin(), members.end());
     }
     out->groups_.emplace(name, std::move(group));
+  }
+  if (out->place_) {
+    std::set<int> others;
+    for (const auto& [name, members] : known) {
+      for (const std::int64_t member : members) {
+        if (member < world.size && partners.count(static_cast<int>(member)) == 0) others.insert(static_cast<int>(member));
+      }
+    }
+    out->place_->done(partners, others);
   }
   return out;
 }
 
+Ranks::Ranks() = default;
 Ranks::~Ranks() {
   // Once somebody is missing, or has failed, waiting in the other groups is in vain.
   bool complete = true;
   for (const auto& [name, group] : groups_) complete = complete && group->leave();
+  if (complete && place_) place_->linger();
 }
 
 RankGroup& Ranks::group(const std::string& name) {

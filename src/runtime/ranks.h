@@ -1,6 +1,7 @@
 // The ranks that a session talks to: groups of processes, connected over Gloo.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -19,6 +20,8 @@ struct Module;
 }
 
 namespace airloom::runtime {
+
+class Rendezvous;
 
 enum class Reduction : std::uint8_t { kSum, kProd, kMax, kMin };
 
@@ -66,6 +69,7 @@ class RankGroup {
   struct Link;
   template <class F>
   void guarded(F&& f);
+  void barrier(std::chrono::milliseconds timeout);
 
   std::string name_;
   int rank_;
@@ -81,10 +85,14 @@ class Ranks {
  public:
   /// Meets the other ranks of every group that `module` names; null when it has no collectives. Throws Exception.
   static std::unique_ptr<Ranks> meet(const ir::Module& module, const World& world, const std::string& directory);
+  Ranks();
   ~Ranks();
+  Ranks(const Ranks&) = delete;
+  Ranks& operator=(const Ranks&) = delete;
   [[nodiscard]] RankGroup& group(const std::string& name);
 
  private:
+  std::unique_ptr<Rendezvous> place_;  // null when every group has one rank
   std::map<std::string, std::unique_ptr<RankGroup>> groups_;
 };
 

@@ -1,4 +1,5 @@
 // Collectives: every rank is a thread with a session of its own, connected as processes are.
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -7,12 +8,15 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <unistd.h>
 
 #include "run.h"
 #include "runtime/ranks.h"
+#include "runtime/rendezvous.h"
 
 namespace airloom::runtime::testing {
 namespace {
@@ -31,6 +35,9 @@ class TemporaryFolder {
  private:
   std::string path_;
 };
+
+/// A port that nothing listened on a moment ago.
+int free_port() { return RendezvousServer("127.0.0.1", 0, 1).port(); }
 
 struct Answer {
   std::vector<TensorBuf> outputs;
@@ -298,6 +305,68 @@ TEST(RuntimeCollective, AMissingRankIsAnErrorInTime) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }
 
+TEST(RuntimeCollective, SessionsMeetAtOnePlaceOneAfterAnother) {
+  const TemporaryFolder folder;
+  const int port = free_port();
+  for (const bool over_tcp : {false, true}) {
+    std::array<std::string, 2> errors;
+    const auto rank = [&](int number) {
+      Options options;
+      options.world = {number, 2, over_tcp ? "" : folder.path(), 20, {}};
+      options.world.master = "127.0.0.1";
+      options.world.port = port;
+      std::vector<Session> sessions;  // that of an earlier turn stays open
+      for (int turn = 0; turn < 3; ++turn) {
+        Result<Session> session = open(unary(kSum, "f32[1]", "f32[1]"), options);
+        if (session) {
+          const auto out = call(*session, {f32({1}, {1.0 + turn})});
+          if (!out) {
+            errors[static_cast<std::size_t>(number)] += out.error().text();
+          } else if (floats((*out)[0]) != std::vector<double>{2.0 + 2 * turn}) {
+            errors[static_cast<std::size_t>(number)] += "wrong sum";
+          }
+          sessions.push_back(std::move(*session));
+        } else {
+          errors[static_cast<std::size_t>(number)] += session.error().text();
+        }
+      }
+    };
+    std::thread other(rank, 1);
+    rank(0);
+    other.join();
+    EXPECT_EQ(errors, (std::array<std::string, 2>{})) << (over_tcp ? "over TCP" : "in a folder");
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  }
+}
+
+TEST(RuntimeCollective, RankZeroServesGroupsThatItIsNotIn) {
+  const int port = free_port();
+  std::array<std::string, 4> errors;
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < 4; ++rank) {
+    threads.emplace_back([&, rank] {
+      // The first two are done with everything when the others come.
+      if (rank >= 2) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      Options options;
+      options.world = {rank, 4, "", 20, {{"a", {0, 1}}, {"b", {2, 3}}}};
+      options.world.master = "127.0.0.1";
+      options.world.port = port;
+      const std::string group = rank < 2 ? "a" : "b";
+      Result<Session> session = open(
+          unary("HcomAllReduce(x = %x) {reduction = \"sum\", group = \"" + group + "\", fusion = 0, fusion_id = -1}", "f32[1]", "f32[1]"),
+          options);
+      if (!session) {
+        errors[static_cast<std::size_t>(rank)] = session.error().text();
+        return;
+      }
+      const auto out = call(*session, {f32({1}, {1})});
+      if (!out) errors[static_cast<std::size_t>(rank)] = out.error().text();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(errors, (std::array<std::string, 4>{}));
+}
+
 TEST(RuntimeCollective, ARankThatLeavesIsAnErrorForTheOther) {
   const TemporaryFolder folder;
   const std::string body = unary(kSum, "f32[1]", "f32[1]");
@@ -333,7 +402,7 @@ TEST(RuntimeCollective, WorldsThatCannotBeAreErrors) {
   };
   error({}, "airloom run --ranks N");
   error({2, 2, "/tmp", 1, {}}, "rank 2 of 2");
-  error({0, 2, "", 1, {}}, "no rendezvous folder");
+  error({0, 2, "", 1, {}}, "no place to meet");
   error({0, 2, "/no/such/folder", 1, {}}, "does not exist");
   error({0, 2, "/tmp", 0, {}}, "a time-out of 0 s");
   error({0, 2, "/tmp", 1, {{"g", {0, 0}}}}, "lists a rank twice");
@@ -370,17 +439,36 @@ TEST(RuntimeCollective, ReadsTheRelationConfig) {
 }
 
 TEST(RuntimeCollective, FindsItsPlaceInTheLaunchersEnvironment) {
-  const std::vector<std::string> names = {
-      "AIRLOOM_STORE", "AIRLOOM_RANK", "AIRLOOM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE"};
-  const auto with = [&](const std::map<std::string, std::string>& values) {
+  const std::vector<std::string> names = {"AIRLOOM_STORE",
+                                          "AIRLOOM_RANK",
+                                          "AIRLOOM_WORLD_SIZE",
+                                          "OMPI_COMM_WORLD_RANK",
+                                          "OMPI_COMM_WORLD_SIZE",
+                                          "OMPI_COMM_WORLD_LOCAL_SIZE",
+                                          "PMIX_SERVER_TMPDIR",
+                                          "PMIX_NAMESPACE",
+                                          "PMI_RANK",
+                                          "PMI_SIZE",
+                                          "RANK",
+                                          "WORLD_SIZE",
+                                          "MASTER_ADDR",
+                                          "MASTER_PORT",
+                                          "TORCHELASTIC_USE_AGENT_STORE"};
+  using Variables = std::map<std::string, std::string>;
+  const auto with = [&](const Variables& values, const Variables& more = {}) {
     for (const std::string& name : names) ::unsetenv(name.c_str());
     for (const auto& [name, value] : values) ::setenv(name.c_str(), value.c_str(), 1);
+    for (const auto& [name, value] : more) ::setenv(name.c_str(), value.c_str(), 1);
     const Result<World> world = world_from_environment();
     for (const std::string& name : names) ::unsetenv(name.c_str());
-    return world ? fmt::format("{}/{} {}", world->rank, world->size, world->store) : world.error().message;
+    if (!world) return world.error().message;
+    std::string out = fmt::format("{}/{} {}", world->rank, world->size, world->store);
+    if (!world->job.empty()) out += "#" + world->job;
+    if (!world->master.empty() || world->port != 0) out += fmt::format("{}:{}", world->master, world->port);
+    return out;
   };
   EXPECT_EQ(with({}), "0/0 ");
-  EXPECT_EQ(with({{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}}), "0/0 ");
+  EXPECT_EQ(with({{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}}), "1/2 ");
   EXPECT_EQ(with({{"AIRLOOM_STORE", "/s"}, {"PMI_RANK", "1"}, {"PMI_SIZE", "2"}}), "1/2 /s");
   EXPECT_EQ(with({{"AIRLOOM_STORE", "/s"}, {"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), "3/4 /s");
   EXPECT_EQ(with({{"AIRLOOM_STORE", "/s"}, {"AIRLOOM_RANK", "0"}, {"AIRLOOM_WORLD_SIZE", "1"}}), "0/1 /s");
@@ -388,6 +476,32 @@ TEST(RuntimeCollective, FindsItsPlaceInTheLaunchersEnvironment) {
   EXPECT_EQ(with({{"AIRLOOM_STORE", "/s"}, {"PMI_RANK", "1"}}), "one is set without the other");
   EXPECT_EQ(with({{"AIRLOOM_STORE", "/s"}, {"PMI_RANK", "2"}, {"PMI_SIZE", "2"}}), "rank 2 of 2");
   EXPECT_EQ(with({{"AIRLOOM_STORE", "/s"}, {"PMI_RANK", "x"}, {"PMI_SIZE", "2"}}), "'x' is no number from 0 on");
+
+  const Variables mpirun = {{"OMPI_COMM_WORLD_RANK", "3"},
+                            {"OMPI_COMM_WORLD_SIZE", "4"},
+                            {"OMPI_COMM_WORLD_LOCAL_SIZE", "4"},
+                            {"PMIX_SERVER_TMPDIR", "/tmp/ompi"},
+                            {"PMIX_NAMESPACE", "job1"},
+                            {"PMI_RANK", "0"},
+                            {"PMI_SIZE", "9"}};
+  EXPECT_EQ(with(mpirun), "3/4 /tmp/ompi#job1");
+  EXPECT_EQ(with(mpirun, {{"AIRLOOM_STORE", "/s"}}), "3/4 /s");
+  EXPECT_EQ(with(mpirun, {{"OMPI_COMM_WORLD_LOCAL_SIZE", "2"}}), "3/4 ");  // on several machines
+  EXPECT_EQ(with(mpirun, {{"PMIX_NAMESPACE", ""}}), "3/4 ");
+  EXPECT_EQ(with(mpirun, {{"RANK", "0"}, {"WORLD_SIZE", "1"}}), "3/4 /tmp/ompi#job1");
+  const Variables master = {{"MASTER_ADDR", "host"}, {"MASTER_PORT", "29500"}};
+  EXPECT_EQ(with(mpirun, master), "3/4 host:29500");
+  EXPECT_EQ(with(master), "0/0 ");
+  const Variables torchrun = {{"MASTER_ADDR", "host"}, {"MASTER_PORT", "29500"}, {"RANK", "1"}, {"WORLD_SIZE", "2"}};
+  EXPECT_EQ(with(torchrun), "1/2 host:29500");
+  EXPECT_EQ(with(torchrun, mpirun), "1/2 host:29500");
+  EXPECT_EQ(with(torchrun, {{"AIRLOOM_RANK", "4"}, {"AIRLOOM_WORLD_SIZE", "5"}}), "4/5 host:29500");
+  EXPECT_EQ(with(torchrun, {{"AIRLOOM_STORE", "/s"}}), "1/2 /s");
+  EXPECT_EQ(with(torchrun, {{"TORCHELASTIC_USE_AGENT_STORE", "True"}}), "1/2 host:29501");
+  EXPECT_EQ(with(torchrun, {{"TORCHELASTIC_USE_AGENT_STORE", "True"}, {"MASTER_PORT", "65535"}}), "1/2 host:65534");
+  EXPECT_EQ(with(torchrun, {{"MASTER_PORT", ""}}), "is set without MASTER_PORT");
+  EXPECT_EQ(with(torchrun, {{"MASTER_PORT", "65536"}}), "65536 is no port");
+  EXPECT_EQ(with(torchrun, {{"MASTER_PORT", "http"}}), "'http' is no number from 0 on");
 }
 
 }  // namespace
