@@ -41,13 +41,18 @@ using airloom::runtime::TensorView;
 /// Address, torch's name of the element type, shape, bytes.
 using Given = std::tuple<std::uintptr_t, std::string, std::vector<std::int64_t>, std::uint64_t>;
 
+/// Texts may quote a file's bytes, which need not be UTF-8.
+nb::object text_of(const std::string& text) {
+  return nb::steal(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+}
+
 /// Raises the exception class of airloom._core, so that callers catch one class.
 [[noreturn]] void raise(const Error& error) {
   const nb::object type = nb::module_::import_("airloom._core").attr("CoreError");
-  const nb::object instance = type(error.message);
+  const nb::object instance = type(text_of(error.message));
   instance.attr("code") = std::string(airloom::to_string(error.code));
-  instance.attr("where") = error.where;
-  instance.attr("hint") = error.hint;
+  instance.attr("where") = text_of(error.where);
+  instance.attr("hint") = text_of(error.hint);
   PyErr_SetObject(type.ptr(), instance.ptr());
   throw nb::python_error();
 }

@@ -845,7 +845,7 @@ Result<ir::Module> read_bytes(const void* data, std::size_t size, std::shared_pt
 }
 
 Result<ir::Module> read(const std::string& path, std::vector<Violation>* notes) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // does not wait for a pipe's writer
   if (file.fd < 0) return fail(errno == ENOENT ? Errc::kNotFound : Errc::kIo, fmt::format("cannot open: {}", std::strerror(errno)), path);
   struct stat info {};
   if (::fstat(file.fd, &info) != 0) return fail(Errc::kIo, fmt::format("cannot examine: {}", std::strerror(errno)), path);

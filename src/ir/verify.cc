@@ -79,6 +79,8 @@ Status check_const(const Node& node) {
   }
   const auto* value_attr = attribute(node, "value");
   const auto* value = value_attr == nullptr ? nullptr : std::get_if<TensorRef>(value_attr);
+  // Elements in another file: a `value` without data, or none, as air::read() leaves it.
+  if (value_attr == nullptr && attribute(node, "location") != nullptr) return {};
   if (value == nullptr || *value == nullptr) return broken(node, "the attribute 'value' with the elements is missing");
   const Tensor& tensor = **value;
   if (tensor.dtype != type.dtype)

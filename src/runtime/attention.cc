@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/check.h"
 #include "runtime/families.h"
 #include "runtime/ov.h"
 
@@ -45,22 +46,22 @@ Tensor rotate(const Tensor& x, const Tensor& cos, const Tensor& sin, Rot mode) {
   return make(x.dtype, x.shape, out);
 }
 void host_rotary_mul(HostCtx& c) { c.out(0, rotate(c.in(0), c.in(1), c.in(2), Rot::kHalf)); }
+void check_rotary(CheckCtx& c) {
+  c.only("mode", 0, 3);
+  c.unread("rotate", 3);
+}
 void host_rotary(HostCtx& c) {
   const std::int64_t mode = c.attr_int("mode", 0);
-  if (mode < 0 || mode > 3 || c.maybe("rotate", 3).present()) bad(Errc::kUnsupported, fmt::format("rotary mode {}", mode), c.node().name);
   c.out(0, rotate(c.in(0), c.in(1), c.in(2),
                   mode == 0   ? Rot::kHalf
                   : mode == 1 ? Rot::kInterleave
                   : mode == 2 ? Rot::kQuarter
                               : Rot::kInterleaveHalf));
 }
+void check_apply_rotary(CheckCtx& c) { c.only("rotary_mode", {"half", "interleave", "quarter"}); }
 void host_apply_rotary(HostCtx& c) {
   const std::string mode = c.attr_string("rotary_mode", "half");
-  const Rot rot = mode == "half"         ? Rot::kHalf
-                  : mode == "interleave" ? Rot::kInterleave
-                  : mode == "quarter"    ? Rot::kQuarter
-                                         : Rot::kInterleaveHalf;
-  if (rot == Rot::kInterleaveHalf) bad(Errc::kUnsupported, fmt::format("rotary_mode '{}'", mode), c.node().name);
+  const Rot rot = mode == "half" ? Rot::kHalf : mode == "interleave" ? Rot::kInterleave : Rot::kQuarter;
   c.out(0, rotate(c.in("query", 0), c.in("cos", 2), c.in("sin", 3), rot));
   c.out(1, rotate(c.in("key", 1), c.in("cos", 2), c.in("sin", 3), rot));
 }
@@ -106,8 +107,13 @@ struct Attention {
   bool bias_before_scale = false;
   Tensor bias, mask;
   std::int64_t sparse = 0, pre = INT32_MAX, next = INT32_MAX;
-  Dims kv_lengths;
+  Dims lengths, kv_lengths;  // of each batch's rows, or one for all; empty: as the tensors are
 };
+std::int64_t length_of(const Dims& lengths, std::int64_t batch, std::int64_t full) {
+  if (lengths.empty()) return full;
+  if (lengths.size() != 1 && static_cast<std::int64_t>(lengths.size()) <= batch) bad_value("fewer sequence lengths than batches");
+  return std::clamp<std::int64_t>(lengths[lengths.size() == 1 ? 0 : static_cast<std::size_t>(batch)], 0, full);
+}
 /// Softmax statistics come back as [b, n, s] when asked for.
 struct Rows {
   std::vector<double> max, sum;
@@ -129,8 +135,8 @@ void attend(const Heads& q, const Heads& k, const Heads& v, const Attention& a, 
   std::vector<double> score(static_cast<std::size_t>(k.s));
   std::int64_t flat = 0;
   for (std::int64_t b = 0; b < q.b; ++b) {
-    const std::int64_t kv =
-        a.kv_lengths.empty() ? k.s : std::min(k.s, a.kv_lengths[a.kv_lengths.size() == 1 ? 0 : static_cast<std::size_t>(b)]);
+    const std::int64_t kv = length_of(a.kv_lengths, b, k.s);
+    const std::int64_t shift = a.sparse == 3 || a.sparse == 4 ? kv - length_of(a.lengths, b, q.s) : 0;  // bottom right corner
     for (std::int64_t n = 0; n < q.n; ++n) {
       const std::int64_t kn = n / (q.n / k.n);
       for (std::int64_t i = 0; i < q.s; ++i) {
@@ -138,7 +144,6 @@ void attend(const Heads& q, const Heads& k, const Heads& v, const Attention& a, 
         for (std::int64_t j = 0; j < k.s; ++j, ++flat) {
           bool keep = j < kv;
           if (!mask.empty()) keep = keep && mask[static_cast<std::size_t>(mask_map[static_cast<std::size_t>(flat)])] == 0;
-          const std::int64_t shift = a.sparse == 3 || a.sparse == 4 ? k.s - q.s : 0;
           if (a.sparse == 2 || a.sparse == 3) keep = keep && j <= i + shift;
           if (a.sparse == 4 || (a.sparse == 0 && !mask.empty())) keep = keep && j >= i + shift - a.pre && j <= i + shift + a.next;
           double e = 0;
@@ -169,19 +174,31 @@ void attend(const Heads& q, const Heads& k, const Heads& v, const Attention& a, 
   }
 }
 
-/// Fused attention for inference: key and value are lists of one tensor.
+/// Slot of key or value, which some operators have as lists.
+std::size_t cache_slot(const NodeView& n, std::string_view name, std::size_t position) {
+  if (n.node().type == "PromptFlashAttention") return n.slot(name, position);
+  const std::vector<std::size_t> slots = n.slots(name, position, n.node().inputs.size() - position - 1);
+  return slots.size() == 1 ? slots[0] : SIZE_MAX;
+}
+/// No paged, quantised, shared or split caches. The start indices only matter where the operator makes the bias itself.
+void check_infer_attention(CheckCtx& c) {
+  const bool listed = c.node().type != "PromptFlashAttention";
+  c.only("input_layout", {"BSH", "BSND", "BNSD", "BNSD_BSND"});
+  c.only("sparse_mode", 0, 4);
+  c.only("pse_type", 0, 0);
+  for (const char* name : {"key", "value"}) {
+    if (listed && cache_slot(c, name, name[0] == 'k' ? 1 : 2) == SIZE_MAX) c.refuse(fmt::format("with more or less than one {}", name));
+  }
+  c.reads_only({"key", "value", "pse_shift", "atten_mask", "actual_seq_lengths", "actual_seq_lengths_kv", "q_start_idx", "kv_start_idx"});
+  const std::int64_t out = c.attr_int("out_dtype", 0);
+  if (out != 0 && out != static_cast<std::int64_t>(c.dtype(0))) c.refuse(fmt::format("with out_dtype = {}", out));
+}
+/// Fused attention for inference.
 void host_infer_attention(HostCtx& c) {
   const std::string& type = c.node().type;
-  const bool listed = type != "PromptFlashAttention";
   const Tensor& query = c.in("query", 0);
-  const std::vector<Tensor> keys = listed ? c.list("key", 1, c.in_count() - 2) : std::vector<Tensor>{c.in("key", 1)};
-  const std::vector<Tensor> vals = listed ? c.list("value", 2, c.in_count() - 3) : std::vector<Tensor>{c.in("value", 2)};
-  if (keys.size() != 1 || vals.size() != 1) bad(Errc::kUnsupported, "attention over a list of several caches", c.node().name);
-  for (const char* name : {"block_table", "dequant_scale1", "quant_scale1", "dequant_scale2", "quant_scale2", "antiquant_scale",
-                           "antiquant_offset", "query_padding_size", "kv_padding_size"}) {
-    if (c.slot(name, SIZE_MAX) != SIZE_MAX && c.fed(c.slot(name, SIZE_MAX)))
-      bad(Errc::kUnsupported, fmt::format("attention with {}", name), c.node().name);
-  }
+  const Tensor& key = c.in(cache_slot(c, "key", 1));
+  const Tensor& value = c.in(cache_slot(c, "value", 2));
   std::string layout = c.attr_string("input_layout", "BSH");
   std::string out_layout = layout;
   if (layout == "BNSD_BSND") {
@@ -199,12 +216,12 @@ void host_infer_attention(HostCtx& c) {
   a.sparse = q.s == 1 ? 0 : c.attr_int("sparse_mode", 0);
   a.pre = q.s == 1 ? INT32_MAX : c.attr_int("pre_tokens", type == "PromptFlashAttention" ? 214748647 : INT32_MAX);
   a.next = q.s == 1 ? INT32_MAX : c.attr_int("next_tokens", type == "PromptFlashAttention" ? 0 : INT32_MAX);
-  if (a.sparse < 0 || a.sparse > 4) bad(Errc::kUnsupported, fmt::format("sparse_mode {}", a.sparse), c.node().name);
   if (a.sparse == 1) a.pre = a.next = INT32_MAX;
+  if (const Tensor own = c.maybe("actual_seq_lengths", SIZE_MAX); own.present() && type != "IncreFlashAttention") a.lengths = ints(own);
   if (const Tensor kv = c.maybe(type == "IncreFlashAttention" ? "actual_seq_lengths" : "actual_seq_lengths_kv", SIZE_MAX); kv.present())
     a.kv_lengths = ints(kv);
-  const Heads k = heads(keys[0], layout, kv_n);
-  const Heads v = heads(vals[0], layout, kv_n);
+  const Heads k = heads(key, layout, kv_n);
+  const Heads v = heads(value, layout, kv_n);
   Dims shape = query.shape;
   if (out_layout != layout) std::swap(shape[1], shape[2]);
   shape.back() = out_layout == "BSH" ? n * v.d : v.d;
@@ -223,11 +240,16 @@ void host_infer_attention(HostCtx& c) {
     }
   }
 }
+void check_flash_score(CheckCtx& c) {
+  c.only("input_layout", {"BSH", "SBH", "BSND", "BNSD"});
+  c.only("sparse_mode", 0, 4);
+  if (const double keep = c.attr_float("keep_prob", 1.0); keep != 1.0) c.refuse(fmt::format("with keep_prob = {}", keep));
+  c.reads_only({"real_shift", "atten_mask", "q_start_idx", "kv_start_idx"});
+}
 void host_flash_score(HostCtx& c) {
   const Tensor& query = c.in("query", 0);
   const std::string layout = c.attr_string("input_layout", "");
   const std::int64_t n = c.attr_int("head_num");
-  if (c.attr_float("keep_prob", 1.0) != 1.0) bad(Errc::kUnsupported, "FlashAttentionScore with dropout", c.node().name);
   Attention a;
   a.scale = c.attr_float("scale_value", 1.0);
   a.bias_before_scale = true;
@@ -236,7 +258,6 @@ void host_flash_score(HostCtx& c) {
   a.sparse = c.attr_int("sparse_mode", 0);
   a.pre = c.attr_int("pre_tockens", INT32_MAX);
   a.next = c.attr_int("next_tockens", INT32_MAX);
-  if (a.sparse < 0 || a.sparse > 4) bad(Errc::kUnsupported, fmt::format("sparse_mode {}", a.sparse), c.node().name);
   if (a.sparse == 1) a.pre = a.next = INT32_MAX;
   const Heads q = heads(query, layout, n);
   const Tensor& key = c.in("key", 1);
@@ -270,16 +291,15 @@ void host_flash_score(HostCtx& c) {
 void ov_infer_attention(OvCtx& c) {
   const std::string& type = c.node().type;
   const OvValue q = c.in("query", 0);
-  const bool listed = type != "PromptFlashAttention";
-  const std::vector<OvValue> keys = listed ? c.list("key", 1, c.in_count() - 2) : std::vector<OvValue>{c.in("key", 1)};
-  const std::vector<OvValue> vals = listed ? c.list("value", 2, c.in_count() - 3) : std::vector<OvValue>{c.in("value", 2)};
+  const OvValue key = c.in(cache_slot(c, "key", 1));
+  const OvValue value = c.in(cache_slot(c, "value", 2));
   std::int64_t kv_n = c.attr_int("num_key_value_heads", type == "FusedInferAttentionScore" ? 0 : 1);
   if (kv_n == 0) kv_n = c.attr_int("num_heads");
   const bool bands =
       c.fed("atten_mask", 4) && (c.attr_int("pre_tokens", type == "PromptFlashAttention" ? 214748647 : INT32_MAX) < (1 << 24) ||
                                  c.attr_int("next_tokens", type == "PromptFlashAttention" ? 0 : INT32_MAX) < (1 << 24));
-  if (keys.size() != 1 || vals.size() != 1 || c.attr_string("input_layout", "BSH") != "BNSD" || kv_n != c.attr_int("num_heads") ||
-      !is_real(q) || c.read(1) || c.attr_int("sparse_mode", 0) > 1 || (bands && c.attr_int("sparse_mode", 0) == 0)) {
+  if (c.attr_string("input_layout", "BSH") != "BNSD" || kv_n != c.attr_int("num_heads") || !is_real(q) || c.read(1) ||
+      c.attr_int("sparse_mode", 0) > 1 || (bands && c.attr_int("sparse_mode", 0) == 0)) {
     throw NeedsHost{};
   }
   for (std::size_t i = 0; i < c.in_count(); ++i) {
@@ -288,7 +308,7 @@ void ov_infer_attention(OvCtx& c) {
         name == "query" || name.starts_with("key") || name.starts_with("value") || name == "pse_shift" || name == "atten_mask";
     if (c.fed(i) && !known) throw NeedsHost{};
   }
-  OvValue score = mk<op::Multiply>(mk<op::MatMul>(q, keys[0], false, true),
+  OvValue score = mk<op::Multiply>(mk<op::MatMul>(q, key, false, true),
                                    num(q, c.attr_float(type == "FusedInferAttentionScore" ? "scale" : "scale_value", 1.0)));
   if (c.fed("pse_shift", 3)) score = mk<op::Add>(score, c.in("pse_shift", 3));
   if (c.fed("atten_mask", 4)) {
@@ -297,19 +317,19 @@ void ov_infer_attention(OvCtx& c) {
     // A fully masked row gives zeros: finite scores keep softmax defined, the last step clears masked weights.
     score = mk<op::Select>(mask, num(score, -3.0e38), score);
     const OvValue weights = mk<op::Select>(mask, num(score, 0), mk<op::Softmax>(score, 3));
-    return c.out(0, mk<op::MatMul>(weights, vals[0]));
+    return c.out(0, mk<op::MatMul>(weights, value));
   }
-  c.out(0, mk<op::MatMul>(mk<op::Softmax>(score, 3), vals[0]));
+  c.out(0, mk<op::MatMul>(mk<op::Softmax>(score, 3), value));
 }
 
 constexpr Op kTable[] = {
     {"RotaryMul", host_rotary_mul, nullptr},
-    {"RotaryPositionEmbedding", host_rotary, nullptr},
-    {"ApplyRotaryPosEmb", host_apply_rotary, nullptr},
-    {"FusedInferAttentionScore", host_infer_attention, ov_infer_attention},
-    {"PromptFlashAttention", host_infer_attention, ov_infer_attention},
-    {"IncreFlashAttention", host_infer_attention, nullptr},
-    {"FlashAttentionScore", host_flash_score, nullptr},
+    checked({"RotaryPositionEmbedding", host_rotary, nullptr}, check_rotary),
+    checked({"ApplyRotaryPosEmb", host_apply_rotary, nullptr}, check_apply_rotary),
+    checked({"FusedInferAttentionScore", host_infer_attention, ov_infer_attention}, check_infer_attention),
+    checked({"PromptFlashAttention", host_infer_attention, ov_infer_attention}, check_infer_attention),
+    checked({"IncreFlashAttention", host_infer_attention, nullptr}, check_infer_attention),
+    checked({"FlashAttentionScore", host_flash_score, nullptr}, check_flash_score),
 };
 
 }  // namespace

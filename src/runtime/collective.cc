@@ -3,6 +3,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "runtime/check.h"
 #include "runtime/exec.h"
 #include "runtime/families.h"
 #include "runtime/ranks.h"
@@ -21,22 +22,18 @@ RankGroup& group_of(HostCtx& c) {
   return group;
 }
 
-Reduction reduction_of(HostCtx& c) {
-  const std::string name = c.attr_string("reduction", "sum");
-  if (name == "sum") return Reduction::kSum;
-  if (name == "prod") return Reduction::kProd;
-  if (name == "max") return Reduction::kMax;
-  if (name == "min") return Reduction::kMin;
-  bad(Errc::kUnsupported, fmt::format("reduction \"{}\" (there are sum, prod, max, min)", name), c.node().name);
+Reduction reduction_of(const NodeView& n) {
+  const std::string name = n.attr_string("reduction", "sum");
+  return name == "prod" ? Reduction::kProd : name == "max" ? Reduction::kMax : name == "min" ? Reduction::kMin : Reduction::kSum;
 }
 
 /// The type that values are combined in: half types are summed in float32 and rounded once.
 DType wide_type(DType dtype) { return dtype == DType::kFloat16 || dtype == DType::kBFloat16 ? DType::kFloat : dtype; }
-Combine checked_combine(HostCtx& c, DType dtype, Reduction reduction) {
-  const Combine combine = combine_of(dtype, reduction);
-  if (combine == nullptr)
-    bad(Errc::kUnsupported, fmt::format("reduction \"{}\" of {}", c.attr_string("reduction", "sum"), ir::info(dtype).torch), c.node().name);
-  return combine;
+void check_reduction(CheckCtx& c) {
+  c.only("reduction", {"sum", "prod", "max", "min"});
+  const DType dtype = c.dtype(c.slot("x", 0));
+  if (dtype != DType::kUndefined && combine_of(wide_type(dtype), reduction_of(c)) == nullptr)
+    c.refuse(fmt::format("with reduction {:?} of {}", c.attr_string("reduction", "sum"), ir::info(dtype).torch));
 }
 
 Tensor own_copy(const Tensor& x) {
@@ -57,7 +54,7 @@ void all_reduce(HostCtx& c) {
   const Tensor& x = c.in("x", 0);
   const Reduction reduction = reduction_of(c);
   const DType wide = wide_type(x.dtype);
-  const Combine combine = checked_combine(c, wide, reduction);
+  const Combine combine = combine_of(wide, reduction);
   group.agree({"HcomAllReduce", x.dtype, x.numel(), static_cast<std::int64_t>(reduction), {}});
   const Tensor sum = wide == x.dtype ? own_copy(x) : cast(x, wide);
   group.all_reduce(writable(sum), static_cast<std::size_t>(sum.numel()), static_cast<std::size_t>(ir::item_size(wide)), combine);
@@ -82,7 +79,7 @@ void reduce_scatter(HostCtx& c) {
   const Tensor& x = c.in("x", 0);
   const Reduction reduction = reduction_of(c);
   const DType wide = wide_type(x.dtype);
-  const Combine combine = checked_combine(c, wide, reduction);
+  const Combine combine = combine_of(wide, reduction);
   Dims shape = x.shape;
   const std::int64_t rows = rows_by_rank(c, x, group);
   group.agree({"HcomReduceScatter", x.dtype, x.numel(), static_cast<std::int64_t>(reduction), {}});
@@ -202,14 +199,16 @@ void broadcast(HostCtx& c) {
   }
 }
 
-constexpr Op row(std::string_view type, HostFn host) {
-  Op op{type, host, nullptr, Ints::kHost, -1, true};
-  op.collective = true;
-  return op;
+constexpr Op row(std::string_view type, HostFn host, CheckFn check = nullptr) {
+  return {type, host, nullptr, Ints::kHost, -1, true, true, check};
 }
 constexpr Op kTable[] = {
-    row("HcomAllReduce", all_reduce), row("HcomAllGather", all_gather),   row("HcomReduceScatter", reduce_scatter),
-    row("HcomAllToAll", all_to_all),  row("HcomAllToAllV", all_to_all_v), row("HcomBroadcast", broadcast),
+    row("HcomAllReduce", all_reduce, check_reduction),
+    row("HcomAllGather", all_gather),
+    row("HcomReduceScatter", reduce_scatter, check_reduction),
+    row("HcomAllToAll", all_to_all),
+    row("HcomAllToAllV", all_to_all_v),
+    row("HcomBroadcast", broadcast),
 };
 
 }  // namespace

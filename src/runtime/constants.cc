@@ -19,7 +19,7 @@ struct Mapping {
 };
 
 Mapping map_file(const std::string& path, const std::string& where) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // does not wait for a pipe's writer
   if (fd < 0)
     bad(errno == ENOENT ? Errc::kNotFound : Errc::kIo, fmt::format("cannot open weight file {}: {}", path, std::strerror(errno)), where);
   struct stat info {};
@@ -64,7 +64,7 @@ Tensor from_file(DType dtype, Dims shape, const std::string& path, std::int64_t 
   out.shape = std::move(shape);
   const std::int64_t need = out.nbytes();
   if (length != 0 && length != need)
-    bad(Errc::kInvalidGraph, fmt::format("{} bytes are recorded, shape and type need {}", length, need), where);
+    bad(Errc::kInvalidGraph, fmt::format("{} bytes of weight file {} are recorded, shape and type need {}", length, path, need), where);
   const Mapping file = map_file(path, where);
   if (offset < 0 || offset > file.size || file.size - offset < need || (exact && file.size != need)) {
     bad(Errc::kIo, fmt::format("weight file {} has {} bytes, {} at offset {} are needed", path, file.size, need, offset), where,
@@ -76,17 +76,14 @@ Tensor from_file(DType dtype, Dims shape, const std::string& path, std::int64_t 
   return out;
 }
 
-/// Vector instructions and the plugin want elements at multiples of their size.
-Tensor aligned(Tensor tensor) {
-  if (reinterpret_cast<std::uintptr_t>(tensor.data) % static_cast<std::uintptr_t>(ir::item_size(tensor.dtype)) == 0) return tensor;
-  Tensor out = allocate(tensor.dtype, tensor.shape);
-  std::memcpy(writable(out), tensor.data, static_cast<std::size_t>(tensor.nbytes()));
-  return out;
+/// Small ones at multiples of their element size, for code that reads them in place. Large ones stay where they are mapped: elements inside
+/// a protobuf start at any byte, the plugin takes them so, and the exact evaluator reads bytes.
+Tensor placed(Tensor tensor) {
+  constexpr std::int64_t kSmall = 1 << 20;
+  return tensor.nbytes() <= kSmall ? aligned(std::move(tensor)) : tensor;
 }
 
-}  // namespace
-
-Tensor load_constant(const ir::Graph& graph, ir::NodeId id, const Options& options) {
+Tensor elements(const ir::Graph& graph, ir::NodeId id, const Options& options) {
   const ir::Node& node = graph.node(id);
   const NodeView view(node);
   if (node.type == "FileConstant") {
@@ -98,22 +95,25 @@ Tensor load_constant(const ir::Graph& graph, ir::NodeId id, const Options& optio
     const std::string folder = options.directory.empty() ? "." : options.directory;
     const std::string parent = (std::filesystem::path(folder) / "..").string();
     if (!location.empty()) {
-      return aligned(from_file(dtype, shape, resolve(location, {options.working_dir, parent, folder}, node.name),
-                               view.attr_int("offset", 0), view.attr_int("length", 0), false, node.name));
+      return placed(from_file(dtype, shape, resolve(location, {options.working_dir, parent, folder}, node.name), view.attr_int("offset", 0),
+                              view.attr_int("length", 0), false, node.name));
     }
     const std::string path = view.attr_string("file_path", "");
     if (path.empty()) bad(Errc::kInvalidGraph, "FileConstant has neither location nor file_path", node.name);
-    return aligned(from_file(dtype, shape, resolve(path, {options.working_dir, parent, folder}, node.name), 0, 0, false, node.name));
+    return placed(from_file(dtype, shape, resolve(path, {options.working_dir, parent, folder}, node.name), 0, 0, false, node.name));
   }
   const ir::TensorRef value = ir::const_value(graph, id);
-  if (value == nullptr) bad(Errc::kInvalidGraph, "Const has no value", node.name);
-  if (ir::item_size(value->dtype) == 0)
-    bad(Errc::kUnsupported, fmt::format("element type {} cannot be computed with", ir::info(value->dtype).ge), node.name);
+  const DType dtype = value == nullptr ? view.out_dtype(0) : value->dtype;
+  if (ir::item_size(dtype) == 0)
+    bad(Errc::kUnsupported, fmt::format("element type {} cannot be computed with", ir::info(dtype).ge), node.name);
   if (const std::string location = view.attr_string("location", ""); !location.empty()) {
-    if (std::filesystem::path(location).is_absolute()) bad(Errc::kInvalidGraph, "a Const's location must be relative", node.name);
+    if (std::filesystem::path(location).is_absolute())
+      bad(Errc::kInvalidGraph, fmt::format("a Const's location must be relative, not {}", location), node.name);
     const std::string path = (std::filesystem::path(options.directory.empty() ? "." : options.directory) / location).string();
-    return aligned(from_file(value->dtype, value->shape, path, 0, view.attr_int("length", 0), true, node.name));
+    const Dims shape = value == nullptr ? node.outputs[0].type.dims() : value->shape;
+    return placed(from_file(dtype, shape, path, 0, view.attr_int("length", 0), true, node.name));
   }
+  if (value == nullptr) bad(Errc::kInvalidGraph, "Const has no value", node.name);
   Tensor out;
   out.dtype = value->dtype;
   out.shape = value->shape;
@@ -128,7 +128,20 @@ Tensor load_constant(const ir::Graph& graph, ir::NodeId id, const Options& optio
   }
   out.data = value->data;
   out.owner = value;
-  return aligned(out);
+  return placed(out);
+}
+
+}  // namespace
+
+Tensor load_constant(const ir::Graph& graph, ir::NodeId id, const Options& options) {
+  try {
+    return elements(graph, id, options);
+  } catch (const Exception& error) {
+    if (!error.error().where.empty()) throw;
+    Error named = error.error();
+    named.where = graph.node(id).name;
+    throw Exception(named);
+  }
 }
 
 }  // namespace airloom::runtime

@@ -217,7 +217,7 @@ void Executable::fold_constants() {
     HostCtx context(node, std::move(in), nullptr);
     try {
       op->host(context);
-    } catch (const Exception&) {
+    } catch (const std::exception&) {
       continue;  // said again, with the node's name, when it runs
     }
     for (std::size_t i = 0; i < node.outputs.size(); ++i) constants_[base_[id] + i] = context.outputs()[i];
@@ -444,6 +444,20 @@ void Executable::compile(const Step& step, Segment& segment, const std::vector<T
     const ov::element::Type type = value.get_element_type();
     return type == ov::element::f16 || type == ov::element::bf16 ? mk<op::Convert>(value, ov::element::f32) : value;
   };
+  // What goes in and out has a type that the plugin holds, or the whole part goes to the host.
+  const auto stored = [&](DType dtype) {
+    try {
+      return storage_type(dtype);
+    } catch (const NeedsHost&) {
+      for (const ir::NodeId id : step.nodes) {
+        if (ops_[id]->host == nullptr) {
+          bad(Errc::kUnsupported, fmt::format("{} with {} elements", graph_.node(id).type, ir::info(dtype).text), graph_.node(id).name);
+        }
+        forced_host_.insert(id);
+      }
+      throw Replan{};
+    }
+  };
   for (const std::size_t at : segment.inputs) {
     ov::PartialShape shape;
     DType dtype = dtypes[at];
@@ -460,7 +474,7 @@ void Executable::compile(const Step& step, Segment& segment, const std::vector<T
         dims.emplace_back(dynamic_ || loose_.count(at) != 0 ? ov::Dimension::dynamic() : ov::Dimension(dim));
       shape = ov::PartialShape(dims);
     }
-    const auto parameter = std::make_shared<op::Parameter>(storage_type(dtype), shape);
+    const auto parameter = std::make_shared<op::Parameter>(stored(dtype), shape);
     parameters.push_back(parameter);
     segment.shapes.push_back(shape);
     made[at] = widen(parameter->output(0));
@@ -526,6 +540,8 @@ void Executable::compile(const Step& step, Segment& segment, const std::vector<T
       Error named = error.error();
       named.where = node.name;
       throw Exception(named);
+    } catch (const std::exception& error) {
+      bad(Errc::kUnsupported, fmt::format("{} cannot be prepared: {}", node.type, error.what()), node.name);
     }
   }
   ov::ResultVector results;
@@ -543,7 +559,7 @@ void Executable::compile(const Step& step, Segment& segment, const std::vector<T
       continue;
     }
     segment.computed.push_back(at);
-    const ov::element::Type wanted = storage_type(dtypes[at] == DType::kUndefined ? DType::kFloat : dtypes[at]);
+    const ov::element::Type wanted = stored(dtypes[at] == DType::kUndefined ? DType::kFloat : dtypes[at]);
     if (value.get_element_type() != wanted) value = mk<op::Convert>(value, wanted);
     results.push_back(std::make_shared<op::Result>(value));
   }
@@ -567,6 +583,7 @@ void Executable::compile(const Step& step, Segment& segment, const std::vector<T
       // float16 or bfloat16, whichever the processor has; the plugin falls back to float32 by itself when it has neither.
       config[ov::hint::inference_precision.name()] = ov::element::Type(ov::element::dynamic);
     }
+    if (!env_.core) env_.core = std::make_unique<ov::Core>();  // not for graphs that stay on the host
     segment.compiled = env_.core->compile_model(model, "CPU", config);
     segment.request = segment.compiled.create_infer_request();
   } catch (const std::exception& error) {
@@ -634,6 +651,10 @@ void Executable::run_host(const ir::Node& node, std::vector<Tensor>& now) {
     throw Exception(named);
   } catch (const std::out_of_range&) {
     bad(Errc::kRuntime, fmt::format("{}: an empty or missing operand", node.type), node.name);
+  } catch (const std::length_error&) {
+    bad(Errc::kRuntime, fmt::format("{}: a result too large for memory", node.type), node.name);
+  } catch (const std::bad_alloc&) {
+    bad(Errc::kRuntime, fmt::format("{}: out of memory", node.type), node.name);
   }
   if (env_.options.profile) {
     env_.host_times[node.name] += std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
@@ -686,6 +707,19 @@ void Executable::run_segment(const Step& step, Segment& segment, std::vector<Ten
   const auto on_host = [&] {
     for (const ir::NodeId id : step.nodes) run_host(graph_.node(id), now);
   };
+  for (const std::size_t at : segment.inputs) {
+    if (!now[at].present())
+      bad(Errc::kInvalidGraph, "an output that its operator does not compute is read", graph_.node(step.nodes.front()).name);
+    try {
+      storage_type(now[at].dtype);  // nothing declares the type of what a host operator gave
+    } catch (const NeedsHost&) {
+      if (!segment.host_capable)
+        bad(Errc::kUnsupported, fmt::format("the plugin does not take {} elements", ir::info(now[at].dtype).torch),
+            graph_.node(step.nodes.front()).name);
+      return on_host();
+    }
+    now[at] = aligned(std::move(now[at]));
+  }
   for (const std::size_t position : segment.check32) {
     const Tensor& tensor = now[segment.inputs[position]];
     const auto* data = reinterpret_cast<const std::int64_t*>(tensor.data);
@@ -833,32 +867,6 @@ void Executable::collect_times(std::map<std::string, double>& out) const {
   for (const auto& segment : segments_) {
     for (const auto& [name, time] : segment->times) out[name] += time;
   }
-}
-
-Status check_supported(const ir::Module& module) {
-  std::vector<std::string> problems;
-  for (const ir::Graph& graph : module.graphs) {
-    const auto order = graph.topological();
-    if (!order) return fail(Errc::kInvalidGraph, "the graph has a cycle", graph.name);
-    for (const ir::NodeId id : *order) {
-      const ir::Node& node = graph.node(id);
-      if (node.type != "NetOutput" && !ir::is_input_type(node.type) && !ir::is_const_type(node.type) && find_op(node.type) == nullptr) {
-        problems.push_back(fmt::format("{}: operator {} is not known to the runtime", node.name, node.type));
-        continue;
-      }
-      for (const ir::Output& output : node.outputs) {
-        const DType dtype = output.type.dtype;
-        if (dtype != DType::kUndefined &&
-            (ir::item_size(dtype) == 0 || ir::info(dtype).torch.empty() || ir::info(dtype).torch.substr(0, 6) == "float8")) {
-          problems.push_back(fmt::format("{}: element type {} is not supported", node.name, ir::info(dtype).ge));
-          break;
-        }
-      }
-    }
-  }
-  if (problems.empty()) return {};
-  return fail(Errc::kUnsupported,
-              fmt::format("{} node{} cannot run: {}", problems.size(), problems.size() == 1 ? "" : "s", fmt::join(problems, "; ")));
 }
 
 }  // namespace airloom::runtime

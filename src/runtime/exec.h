@@ -108,7 +108,4 @@ class Executable {
   std::map<std::size_t, ir::Value> final_refs_;                         // input position -> last written value
 };
 
-/// Checks all graphs of the module; every operator, attribute and element type that cannot run is in the one error.
-Status check_supported(const ir::Module& module);
-
 }  // namespace airloom::runtime

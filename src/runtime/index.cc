@@ -3,6 +3,7 @@
 #include <map>
 #include <numeric>
 
+#include "runtime/check.h"
 #include "runtime/families.h"
 #include "runtime/ov.h"
 
@@ -55,6 +56,7 @@ Tensor gather(const Tensor& data, const Tensor& indices, std::int64_t axis, std:
   }
   return out;
 }
+void check_gather(CheckCtx& c) { c.never("is_preprocessed"); }
 void host_gather(HostCtx& c) {
   const std::int64_t batch = c.attr_int("batch_dims", 0);
   c.out(0, gather(c.in(0), c.in(1), batch, batch, c.attr_bool("negative_index_support", false)));
@@ -225,13 +227,17 @@ Tensor apply(const Tensor& x, const std::vector<std::int64_t>& map, const Tensor
   return run(std::uint64_t{});  // wraps; bool: add is OR, mul is AND
 }
 
+void check_scatter_elements(CheckCtx& c) {
+  c.only("reduction", {"none", "add", "mul"});
+  if (!c.attr_bool("include_self", true) && c.attr_string("reduction", "none") != "none") c.refuse("without include_self");
+}
 void host_scatter_elements(HostCtx& c) {
   const Tensor x = at_least_1d(c.in(0));
   const Tensor index = at_least_1d(c.in("indices", 1));
   const Tensor updates = at_least_1d(c.in("updates", 2));
   const std::int64_t axis = wrap_axis(c.attr_int("axis", 0), x.rank());
   const std::string reduction = c.attr_string("reduction", "none");
-  const Mode mode = reduction == "add" ? Mode::kAdd : reduction == "mul" ? Mode::kMul : Mode::kSet;  // other strings mean "none" to GE
+  const Mode mode = reduction == "add" ? Mode::kAdd : reduction == "mul" ? Mode::kMul : Mode::kSet;
   const bool v2 = c.node().type == "ScatterElementsV2";
   if (index.rank() != x.rank() || updates.rank() != x.rank()) bad_value("ScatterElements: ranks differ");
   for (std::size_t i = 0; i < x.shape.size(); ++i) {
@@ -333,7 +339,7 @@ void host_index_add(HostCtx& c) {
 void host_index_fill(HostCtx& c) {
   const Tensor& x = c.in(0);
   const Dims at = ints(c.in("indices", 1));
-  const Tensor value = c.in("value", 2).reshaped({1});
+  const Tensor value = c.in(2).reshaped({1});
   const std::int64_t axis = wrap_axis(c.attr_int("dim"), x.rank());
   if (value.dtype != x.dtype) bad_value("IndexFill's value must have x's element type");
   const auto a = static_cast<std::size_t>(axis);
@@ -345,6 +351,7 @@ void host_index_fill(HostCtx& c) {
   for_each(x.shape, [&](const Dims& i, std::int64_t flat) { map.push_back(hit[static_cast<std::size_t>(i[a])] ? -1 : flat); });
   c.out(0, pick(x, x.shape, map, value));
 }
+void check_scatter_cache(CheckCtx& c) { c.only("reduce", {"update", "none"}); }
 /// Cache update: var[b, .., indices[b] + k at axis, ..] = updates[b, .., k, ..].
 void host_scatter_cache(HostCtx& c) {
   const Tensor& x = c.in(0);
@@ -537,12 +544,12 @@ Uniques uniques(const Tensor& x, bool sorted, bool consecutive) {
   });
   return u;
 }
+void check_unique_consecutive(CheckCtx& c) { c.only("axis", 1000, 1000); }  // "none"
 void host_unique(HostCtx& c) {
   const Tensor& x = c.in(0);
   const std::string& type = c.node().type;
   const bool sorting = type == "UniqueWithCountsAndSorting";
   const bool consecutive = type == "UniqueConsecutive";
-  if (consecutive && c.attr_int("axis", 1000) != 1000) bad(Errc::kUnsupported, "UniqueConsecutive along an axis", c.node().name);
   const Uniques u = uniques(x, sorting && c.attr_bool("sorted", true), consecutive);
   const auto n = static_cast<std::int64_t>(u.first.size());
   const DType dtype = c.attr_dtype("out_idx", sorting || consecutive ? DType::kInt64 : DType::kInt32);
@@ -585,8 +592,8 @@ void ov_gather_elements(OvCtx& c) {
 }
 
 constexpr Op kTable[] = {
-    {"Gather", host_gather, ov_gather, Ints::kMove},
-    {"GatherV2", host_gather_v2, ov_gather_v2, Ints::kMove},
+    checked({"Gather", host_gather, ov_gather, Ints::kMove}, check_gather),
+    checked({"GatherV2", host_gather_v2, ov_gather_v2, Ints::kMove}, check_gather),
     {"GatherV2D", host_gather_v2, ov_gather_v2, Ints::kMove},
     {"GatherElements", host_gather_elements, ov_gather_elements, Ints::kMove},
     {"GatherNd", host_gather_nd, nullptr},
@@ -595,8 +602,8 @@ constexpr Op kTable[] = {
     {"IndexPutV2", host_index_put, nullptr, Ints::kHost, 0},
     {"IndexFill", host_index_fill, nullptr},
     {"InplaceIndexAdd", host_index_add, nullptr, Ints::kHost, 0},
-    {"ScatterElements", host_scatter_elements, nullptr},
-    {"ScatterElementsV2", host_scatter_elements, nullptr},
+    checked({"ScatterElements", host_scatter_elements, nullptr}, check_scatter_elements),
+    checked({"ScatterElementsV2", host_scatter_elements, nullptr}, check_scatter_elements),
     {"ScatterNd", host_scatter_nd, nullptr},
     {"ScatterNdUpdate", host_scatter_nd_into<Mode::kSet>, nullptr, Ints::kHost, 0},
     {"ScatterNdAdd", host_scatter_nd_into<Mode::kAdd>, nullptr, Ints::kHost, 0},
@@ -606,7 +613,7 @@ constexpr Op kTable[] = {
     {"TensorScatterAdd", host_scatter_nd_into<Mode::kAdd>, nullptr},
     {"ScatterUpdate", host_scatter_rows<Mode::kSet>, nullptr, Ints::kHost, 0},
     {"ScatterAdd", host_scatter_rows<Mode::kAdd>, nullptr, Ints::kHost, 0},
-    {"Scatter", host_scatter_cache, nullptr, Ints::kHost, 0},
+    checked({"Scatter", host_scatter_cache, nullptr, Ints::kHost, 0}, check_scatter_cache),
     {"Assign", host_assign, nullptr, Ints::kHost, 0},
     {"AssignAdd", host_assign_op<Mode::kAdd>, nullptr, Ints::kHost, 0},
     {"AssignSub", host_assign_op<Mode::kSub>, nullptr, Ints::kHost, 0},
@@ -620,7 +627,7 @@ constexpr Op kTable[] = {
     {"Unique", host_unique, nullptr},
     {"UniqueWithCounts", host_unique, nullptr},
     {"UniqueWithCountsAndSorting", host_unique, nullptr},
-    {"UniqueConsecutive", host_unique, nullptr},
+    checked({"UniqueConsecutive", host_unique, nullptr}, check_unique_consecutive),
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "runtime/check.h"
 #include "runtime/families.h"
 #include "runtime/ov.h"
 
@@ -27,6 +28,11 @@ struct Matrices {
 
 DType product_type(DType dtype) { return dtype == DType::kInt8 ? DType::kInt32 : dtype; }
 
+/// Offsets are those of quantised operands.
+void check_matmul(CheckCtx& c) {
+  c.unread("offset_w", 3);
+  c.only("offset_x", 0, 0);
+}
 void host_matmul(HostCtx& c) {
   const bool batch_form = c.node().type.starts_with("Batch");
   Tensor a = c.in("x1", 0);
@@ -420,11 +426,11 @@ void ov_matmul(OvCtx& c) {
 
 constexpr Op kTable[] = {
     {"MatMul", host_matmul, ov_matmul},
-    {"MatMulV2", host_matmul, ov_matmul},
-    {"MatMulV3", host_matmul, ov_matmul},
+    checked({"MatMulV2", host_matmul, ov_matmul}, check_matmul),
+    checked({"MatMulV3", host_matmul, ov_matmul}, check_matmul),
     {"BatchMatMul", host_matmul, ov_matmul},
-    {"BatchMatMulV2", host_matmul, ov_matmul},
-    {"BatchMatMulV3", host_matmul, ov_matmul},
+    checked({"BatchMatMulV2", host_matmul, ov_matmul}, check_matmul),
+    checked({"BatchMatMulV3", host_matmul, ov_matmul}, check_matmul),
     {"GEMM", host_gemm, nullptr},
     {"Dot", host_dot, nullptr},
     {"Cross", host_cross, nullptr},

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <functional>
 
+#include "runtime/check.h"
 #include "runtime/families.h"
 #include "runtime/ov.h"
 
@@ -13,14 +14,15 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; 
 std::size_t us(std::int64_t v) { return static_cast<std::size_t>(v); }
 
 /// These operators read their layout from the descriptor.
-void need_channels_first(const NodeView& n, std::size_t slot, bool nd_allowed) {
-  const ir::Format format = slot < n.node().inputs.size() ? n.node().inputs[slot].format : ir::Format::kND;
+void channels_first(CheckCtx& c, std::size_t slot, bool nd_allowed) {
+  const ir::Format format = slot < c.node().inputs.size() ? c.node().inputs[slot].format : ir::Format::kND;
   if (format == ir::Format::kNCHW || format == ir::Format::kNCDHW || (nd_allowed && format == ir::Format::kND)) return;
-  if (format == ir::Format::kNHWC || format == ir::Format::kNDHWC)
-    bad(Errc::kUnsupported, fmt::format("{} with a channels-last layout", n.node().type), n.node().name);
-  bad(Errc::kInvalidGraph, fmt::format("{} needs the layout NCHW or NCDHW on its input, not '{}'", n.node().type, ir::to_string(format)),
-      n.node().name);
+  c.refuse(fmt::format("with the layout '{}' on its input: it needs the layout NCHW or NCDHW here", ir::to_string(format)));
 }
+void no_channels_last(CheckCtx& c, std::size_t slot) {
+  if (c.channels_last(slot)) c.refuse(fmt::format("with the layout {} on its input", ir::to_string(c.node().inputs[slot].format)));
+}
+void check_layout(CheckCtx& c) { channels_first(c, 0, false); }
 
 // ---------------------------------------------------------------- windows (convolution and pooling geometry)
 
@@ -104,6 +106,17 @@ void sweep(const Window& w, const Dims& in, const Dims& out, F&& f) {
   });
 }
 
+/// Offsets are those of quantised operands.
+void check_conv(CheckCtx& c) {
+  const bool transposed = c.node().type.ends_with("Transpose");
+  channels_first(c, c.slot("x", transposed ? 1 : 0), false);
+  const std::size_t filter = c.slot("filter", transposed ? 2 : 1);
+  if (filter < c.node().inputs.size() && (c.channels_last(filter) || c.node().inputs[filter].format == ir::Format::kOther))
+    c.refuse("with a filter whose layout has the channels last");
+  c.unread("offset_w", transposed ? 4 : 3);
+  c.only("offset_x", 0, 0);
+  c.only("pad_mode", {"SPECIFIC"});
+}
 Window conv_window(const NodeView& n, const Dims& kernel) {
   Window w;
   const std::size_t rank = kernel.size();
@@ -115,7 +128,6 @@ Window conv_window(const NodeView& n, const Dims& kernel) {
   return w;
 }
 void host_conv(HostCtx& c) {
-  need_channels_first(c, 0, false);
   const Tensor& x = c.in("x", 0);
   const Tensor& f = c.in("filter", 1);
   const Tensor bias = c.maybe("bias", 2);
@@ -184,7 +196,6 @@ TransposeGeometry transpose_geometry(const NodeView& n, const Dims& x, const Dim
   return g;
 }
 void host_conv_transpose(HostCtx& c) {
-  need_channels_first(c, c.slot("x", 1), false);
   const Tensor& x = c.in("x", 1);
   const Tensor& f = c.in("filter", 2);
   const Tensor bias = c.maybe("bias", 3);
@@ -224,6 +235,18 @@ void host_conv_transpose(HostCtx& c) {
 
 // ---------------------------------------------------------------- host: pooling
 
+void check_pool(CheckCtx& c) {
+  const std::string& type = c.node().type;
+  if (type == "MaxPoolWithArgmaxV3" || type == "MaxPool3DWithArgmaxV2") {
+    c.only("data_format", {"NCHW", "NCDHW"});
+    no_channels_last(c, 0);
+    return;
+  }
+  channels_first(c, 0, type == "MaxPoolV3");
+  c.only(type == "MaxPool3D" ? "padding" : "padding_mode", {"CALCULATED", "SAME", "VALID"});
+  if (type == "MaxPoolWithArgmaxV1" && c.read(1))
+    c.only("dtype", static_cast<std::int64_t>(DType::kInt32), static_cast<std::int64_t>(DType::kInt32));
+}
 struct Pool {
   Window w;
   Dims out;
@@ -289,24 +312,12 @@ void max_pool(HostCtx& c, std::size_t rank, bool argmax) {
   if (argmax && c.out_count() > 1)
     c.out(1, make(c.attr_int("dtype", 3) == 3 || c.node().type == "MaxPoolWithArgmaxV1" ? DType::kInt32 : DType::kInt64, shape, at));
 }
-void host_max_pool(HostCtx& c) {
-  need_channels_first(c, 0, true);
-  max_pool(c, 2, false);
-}
-void host_max_pool3d(HostCtx& c) {
-  need_channels_first(c, 0, false);
-  max_pool(c, 3, false);
-}
-void host_max_pool_arg(HostCtx& c) {
-  if (c.node().type == "MaxPoolWithArgmaxV1") need_channels_first(c, 0, false);
-  if (c.attr_string("data_format", "NCHW") == "NHWC" && c.node().type == "MaxPoolWithArgmaxV3")
-    bad(Errc::kUnsupported, "channels-last pooling", c.node().name);
-  max_pool(c, 2, true);
-}
+void host_max_pool(HostCtx& c) { max_pool(c, 2, false); }
+void host_max_pool3d(HostCtx& c) { max_pool(c, 3, false); }
+void host_max_pool_arg(HostCtx& c) { max_pool(c, 2, true); }
 void host_max_pool3d_arg(HostCtx& c) { max_pool(c, 3, true); }
 
 void avg_pool(HostCtx& c, std::size_t rank) {
-  need_channels_first(c, 0, false);
   const Tensor& x = c.in(0);
   if (x.rank() != static_cast<std::int64_t>(rank) + 2) bad_value(fmt::format("{} of shape {}", c.node().type, dims_text(x.shape)));
   const Pool p = pool_of(c, x.shape, rank);
@@ -341,12 +352,14 @@ void avg_pool(HostCtx& c, std::size_t rank) {
 void host_avg_pool(HostCtx& c) { avg_pool(c, 2); }
 void host_avg_pool3d(HostCtx& c) { avg_pool(c, 3); }
 
+void check_adaptive_avg3(CheckCtx& c) {
+  c.only("data_format", {"NCDHW"});
+  no_channels_last(c, 0);
+}
 void adaptive(HostCtx& c, std::size_t rank, bool max) {
   const Tensor& x = c.in(0);
   Dims size = c.attr_ints("output_size");
   if (size.size() == 1) size = Dims(rank, size[0]);
-  if (rank == 3 && !max && c.attr_string("data_format", "NDHWC") != "NCDHW")
-    bad(Errc::kUnsupported, "AdaptiveAvgPool3d with data_format NDHWC", c.node().name);
   if (size.size() != rank || x.rank() < static_cast<std::int64_t>(rank) + 1)
     bad_value(fmt::format("{} of shape {}", c.node().type, dims_text(x.shape)));
   const Dims in(x.shape.end() - static_cast<std::ptrdiff_t>(rank), x.shape.end());
@@ -383,7 +396,7 @@ void adaptive(HostCtx& c, std::size_t rank, bool max) {
     });
   }
   c.out(0, make(x.dtype, shape, y));
-  if (max && c.out_count() > 1) c.out(1, make(c.out_dtype(1), shape, at));
+  if (max && c.out_count() > 1) c.out(1, make(c.has_attr("indices_dtype") ? c.attr_dtype("indices_dtype") : c.out_dtype(1), shape, at));
 }
 void host_adaptive_avg2(HostCtx& c) { adaptive(c, 2, false); }
 void host_adaptive_avg3(HostCtx& c) { adaptive(c, 3, false); }
@@ -428,9 +441,13 @@ void layer_norm(HostCtx& c, const Tensor& x, const Tensor& gamma, const Tensor& 
   std::vector<double> v = values<double>(x);
   const Stats s = row_stats(v, n);
   const std::vector<double> rstd = rstd_of(s.var, eps);
-  const std::vector<double> g = gamma.present() ? stretched<double>(gamma, inner) : std::vector<double>(us(n), 1.0);
-  const std::vector<double> b = beta.present() ? stretched<double>(beta, inner) : std::vector<double>(us(n), 0.0);
-  for (std::size_t i = 0; i < v.size(); ++i) v[i] = (v[i] - s.mean[i / us(n)]) * rstd[i / us(n)] * g[i % us(n)] + b[i % us(n)];
+  // Parameters may have more dimensions than are normalised: begin_params_axis.
+  const auto parameter = [&](const Tensor& t, double none) {
+    return t.present() ? stretched<double>(t, t.rank() > trailing ? x.shape : inner) : std::vector<double>(us(n), none);
+  };
+  const std::vector<double> g = parameter(gamma, 1.0);
+  const std::vector<double> b = parameter(beta, 0.0);
+  for (std::size_t i = 0; i < v.size(); ++i) v[i] = (v[i] - s.mean[i / us(n)]) * rstd[i / us(n)] * g[i % g.size()] + b[i % b.size()];
   c.out(0, make(x.dtype, x.shape, v));
   c.out(1, make(stat_type, stat_shape(x.shape, trailing), s.mean));
   c.out(2, make(stat_type, stat_shape(x.shape, trailing), variance ? s.var : rstd));
@@ -494,6 +511,10 @@ void host_add_rms_norm(HostCtx& c) {
   rms_norm(c, sum, c.in("gamma", 2), c.attr_float("epsilon", 1e-6));
   c.out(2, sum);
 }
+void check_group_norm(CheckCtx& c) {
+  if (c.node().type == "GroupNorm") c.only("data_format", {"NCHW"});  // the others go by the descriptor alone
+  no_channels_last(c, 0);
+}
 void host_group_norm(HostCtx& c) {
   const std::string& type = c.node().type;
   const Tensor& x = c.in(0);
@@ -522,8 +543,8 @@ void host_group_norm(HostCtx& c) {
   c.out(1, make(x.dtype, stats, s.mean));
   c.out(2, make(x.dtype, stats, type == "GroupNorm" ? s.var : rstd));
 }
+void check_instance_norm(CheckCtx& c) { no_channels_last(c, 0); }
 void host_instance_norm(HostCtx& c) {
-  if (c.channels_last(0)) bad(Errc::kUnsupported, "InstanceNorm with a channels-last layout", c.node().name);
   const Tensor& x = c.in(0);
   if (x.rank() < 3) bad_value("InstanceNorm needs spatial dimensions");
   const std::int64_t n = count(tail(x.shape));
@@ -553,7 +574,6 @@ Tensor per_channel(const Tensor& x, const std::vector<double>& mean, const std::
   return make(x.dtype, x.shape, v);
 }
 void host_bn_infer(HostCtx& c) {
-  need_channels_first(c, 0, false);
   const Tensor& x = c.in(0);
   if (x.rank() < 2) bad_value("batch normalisation needs a channel dimension");
   const Dims channels{x.shape[1]};
@@ -562,7 +582,6 @@ void host_bn_infer(HostCtx& c) {
                        stretched<double>(c.in("scale", 1), channels), stretched<double>(c.in("offset", 2), channels)));
 }
 void host_batch_norm_v3(HostCtx& c) {
-  need_channels_first(c, 0, false);
   const Tensor& x = c.in(0);
   if (x.rank() < 2) bad_value("batch normalisation needs a channel dimension");
   const Dims channels{x.shape[1]};
@@ -600,8 +619,14 @@ void host_batch_norm_v3(HostCtx& c) {
 
 // ---------------------------------------------------------------- host: resizing, patches, bags
 
+void check_resize_nearest(CheckCtx& c) {
+  channels_first(c, 0, false);
+  if (!c.has_attr("scales")) return;
+  const std::vector<double> scales = c.attr_floats("scales");
+  if (std::any_of(scales.begin(), scales.end(), [](double scale) { return scale != 0; }))
+    c.refuse(fmt::format("with scales = [{}]", fmt::join(scales, ", ")));
+}
 void host_resize_nearest(HostCtx& c) {
-  need_channels_first(c, 0, false);
   const Tensor& x = c.in(0);
   const Dims size = ints(c.in("size", 1));
   if (x.rank() != 4 || size.size() != 2 || x.shape[2] < 1 || x.shape[3] < 1)
@@ -627,7 +652,6 @@ void host_resize_nearest(HostCtx& c) {
 }
 /// Linear interpolation over the last `rank` dimensions.
 void resize_linear(HostCtx& c, std::size_t rank, DType to) {
-  need_channels_first(c, 0, false);
   const Tensor& x = c.in(0);
   const Dims size = ints(c.in("size", 1));
   if (x.rank() != static_cast<std::int64_t>(rank) + 2 || size.size() != rank)
@@ -680,8 +704,11 @@ void resize_linear(HostCtx& c, std::size_t rank, DType to) {
 void host_resize_bilinear(HostCtx& c) { resize_linear(c, 2, c.attr_dtype("dtype", DType::kFloat)); }
 void host_resize_trilinear(HostCtx& c) { resize_linear(c, 3, c.in(0).dtype); }
 
+void check_im2col(CheckCtx& c) {
+  channels_first(c, 0, false);
+  c.only("padding_mode", {"CALCULATED", "SAME", "VALID"});
+}
 void host_im2col(HostCtx& c) {
-  need_channels_first(c, 0, false);
   const Tensor& x = c.in(0);
   if (x.rank() != 4) bad_value("Im2col needs four dimensions");
   Window w;
@@ -730,6 +757,10 @@ void host_col2im(HostCtx& c) {
           [&](std::int64_t a, std::int64_t b, std::int64_t k) { y[us(plane * n + a)] += v[us((plane * k_n + k) * l + b)]; });
   }
   c.out(0, make(x.dtype, {x.shape[0], channels, size[0], size[1]}, y));
+}
+void check_embedding_bag(CheckCtx& c) {
+  c.only("mode", {"sum", "mean", "max"});
+  if (c.fed("per_sample_weights", 3) && c.attr_string("mode", "mean") != "sum") c.refuse("with per_sample_weights outside mode \"sum\"");
 }
 void host_embedding_bag(HostCtx& c) {
   const Tensor& weight = c.in("weight", 0);
@@ -791,6 +822,11 @@ void host_embedding_bag(HostCtx& c) {
 
 // ---------------------------------------------------------------- host: losses
 
+void check_loss(CheckCtx& c) {
+  if (c.node().type == "KLDivV2") return c.only("reduction", {"none", "mean", "sum", "batchmean"});
+  c.only("reduction", {"none", "mean", "sum"});
+  c.only("p", 1, 1);
+}
 void reduce_loss(HostCtx& c, const Tensor& like, std::vector<double> loss) {
   const std::string reduction = c.attr_string("reduction", "mean");
   if (reduction == "none") return c.out(0, make(like.dtype, like.shape, loss));
@@ -800,8 +836,6 @@ void reduce_loss(HostCtx& c, const Tensor& like, std::vector<double> loss) {
     sum /= static_cast<double>(loss.size());
   else if (reduction == "batchmean")
     sum /= static_cast<double>(like.shape.at(0));
-  else if (reduction != "sum")
-    bad(Errc::kUnsupported, fmt::format("reduction '{}'", reduction), c.node().name);
   c.out(0, make(like.dtype, {}, std::vector<double>{sum}));
 }
 template <class F>
@@ -819,7 +853,6 @@ void host_mse(HostCtx& c) {
   loss2(c, [](double x, double y) { return (x - y) * (x - y); });
 }
 void host_lp_loss(HostCtx& c) {
-  if (c.attr_int("p") != 1) bad(Errc::kUnsupported, "LpLoss with p other than 1", c.node().name);
   loss2(c, [](double x, double y) { return std::fabs(x - y); });
 }
 void host_smooth_l1(HostCtx& c) {
@@ -909,7 +942,6 @@ OvValue channel_bias(const OvValue& y, const OvValue& bias, std::size_t rank) {
   return mk<op::Add>(y, mk<op::Reshape>(bias, i64(shape), false));
 }
 void ov_conv(OvCtx& c) {
-  need_channels_first(c, 0, false);
   const OvValue x = c.in("x", 0);
   const OvValue f = c.in("filter", 1);
   if (!is_real(x)) throw NeedsHost{};
@@ -936,7 +968,6 @@ void ov_conv(OvCtx& c) {
   c.out(0, y);
 }
 void ov_conv_transpose(OvCtx& c) {
-  need_channels_first(c, c.slot("x", 1), false);
   const OvValue x = c.in("x", 1);
   const OvValue f = c.in("filter", 2);
   if (!is_real(x)) throw NeedsHost{};
@@ -968,9 +999,6 @@ ov::Shape shape_of(const Dims& v) { return {v.begin(), v.end()}; }
 /// Spatial sizes must be known for ceil mode and odd windows; floor mode without SAME does not need them.
 void ov_max_pool(OvCtx& c) {
   const std::string& type = c.node().type;
-  if (type == "MaxPool3D" || type == "MaxPoolWithArgmaxV1") need_channels_first(c, 0, false);
-  if (type == "MaxPoolV3") need_channels_first(c, 0, true);
-  if (type == "MaxPoolWithArgmaxV3" && c.attr_string("data_format", "NCHW") == "NHWC") throw NeedsHost{};
   const std::size_t rank = type.find("3D") != std::string::npos ? 3 : 2;
   const OvValue x = c.in(0);
   const bool arg = type.find("Argmax") != std::string::npos;
@@ -988,7 +1016,6 @@ void ov_max_pool(OvCtx& c) {
                                    shape_of(p.w.kernel)));
 }
 void ov_avg_pool(OvCtx& c) {
-  need_channels_first(c, 0, false);
   const std::size_t rank = c.node().type == "AvgPool3D" ? 3 : 2;
   const OvValue x = c.in(0);
   if (!is_real(x) || OvCtx::rank(x) != static_cast<std::int64_t>(rank) + 2 || c.attr_int("divisor_override", 0) != 0) throw NeedsHost{};
@@ -1001,7 +1028,6 @@ void ov_avg_pool(OvCtx& c) {
 void ov_adaptive_avg(OvCtx& c) {
   const OvValue x = c.in(0);
   const Dims size = c.attr_ints("output_size");
-  if (c.node().type == "AdaptiveAvgPool3d" && c.attr_string("data_format", "NDHWC") != "NCDHW") throw NeedsHost{};
   if (!is_real(x) || OvCtx::rank(x) != static_cast<std::int64_t>(size.size()) + 2) throw NeedsHost{};
   c.out(0, mk<op::AdaptiveAvgPool>(x, i64(size)));
 }
@@ -1078,13 +1104,11 @@ void ov_group_norm(OvCtx& c) {
   c.out(0, y);
 }
 void ov_bn_infer(OvCtx& c) {
-  need_channels_first(c, 0, false);
   if (!is_real(c.in(0))) throw NeedsHost{};
   c.out(0, mk<op::BatchNormInference>(c.in(0), c.in("scale", 1), c.in("offset", 2), c.in("mean", 3), c.in("variance", 4),
                                       c.attr_float("epsilon", 1e-4)));
 }
 void ov_resize_nearest(OvCtx& c) {
-  need_channels_first(c, 0, false);
   if (!is_real(c.in(0)) || OvCtx::rank(c.in(0)) != 4) throw NeedsHost{};
   using Interpolate = op::Interpolate;
   Interpolate::InterpolateAttrs attrs;
@@ -1096,7 +1120,6 @@ void ov_resize_nearest(OvCtx& c) {
   c.out(0, mk<Interpolate>(c.in(0), c.in("size", 1), i64({2, 3}), attrs));
 }
 void ov_resize_bilinear(OvCtx& c) {
-  need_channels_first(c, 0, false);
   if (!is_real(c.in(0)) || OvCtx::rank(c.in(0)) != 4 || c.attr_dtype("dtype", DType::kFloat) != DType::kFloat) throw NeedsHost{};
   using Interpolate = op::Interpolate;
   Interpolate::InterpolateAttrs attrs;
@@ -1109,20 +1132,20 @@ void ov_resize_bilinear(OvCtx& c) {
 }
 
 constexpr Op kTable[] = {
-    {"Conv2D", host_conv, ov_conv},
-    {"Conv2DV2", host_conv, ov_conv},
-    {"Conv3D", host_conv, ov_conv},
-    {"Conv2DTranspose", host_conv_transpose, ov_conv_transpose},
-    {"Conv3DTranspose", host_conv_transpose, ov_conv_transpose},
-    {"MaxPoolV3", host_max_pool, ov_max_pool},
-    {"MaxPool3D", host_max_pool3d, ov_max_pool},
-    {"MaxPoolWithArgmaxV1", host_max_pool_arg, ov_max_pool, Ints::kIndex},
-    {"MaxPoolWithArgmaxV3", host_max_pool_arg, ov_max_pool, Ints::kIndex},
-    {"MaxPool3DWithArgmaxV2", host_max_pool3d_arg, ov_max_pool, Ints::kIndex},
-    {"AvgPoolV2", host_avg_pool, ov_avg_pool},
-    {"AvgPool3D", host_avg_pool3d, ov_avg_pool},
+    checked({"Conv2D", host_conv, ov_conv}, check_conv),
+    checked({"Conv2DV2", host_conv, ov_conv}, check_conv),
+    checked({"Conv3D", host_conv, ov_conv}, check_conv),
+    checked({"Conv2DTranspose", host_conv_transpose, ov_conv_transpose}, check_conv),
+    checked({"Conv3DTranspose", host_conv_transpose, ov_conv_transpose}, check_conv),
+    checked({"MaxPoolV3", host_max_pool, ov_max_pool}, check_pool),
+    checked({"MaxPool3D", host_max_pool3d, ov_max_pool}, check_pool),
+    checked({"MaxPoolWithArgmaxV1", host_max_pool_arg, ov_max_pool, Ints::kIndex}, check_pool),
+    checked({"MaxPoolWithArgmaxV3", host_max_pool_arg, ov_max_pool, Ints::kIndex}, check_pool),
+    checked({"MaxPool3DWithArgmaxV2", host_max_pool3d_arg, ov_max_pool, Ints::kIndex}, check_pool),
+    checked({"AvgPoolV2", host_avg_pool, ov_avg_pool}, check_pool),
+    checked({"AvgPool3D", host_avg_pool3d, ov_avg_pool}, check_pool),
     {"AdaptiveAvgPool2d", host_adaptive_avg2, ov_adaptive_avg},
-    {"AdaptiveAvgPool3d", host_adaptive_avg3, ov_adaptive_avg},
+    checked({"AdaptiveAvgPool3d", host_adaptive_avg3, ov_adaptive_avg}, check_adaptive_avg3),
     {"AdaptiveMaxPool2d", host_adaptive_max2, nullptr, Ints::kIndex},
     {"AdaptiveMaxPool3d", host_adaptive_max3, nullptr, Ints::kIndex},
     {"LayerNorm", host_layer_norm, ov_layer_norm},
@@ -1131,27 +1154,27 @@ constexpr Op kTable[] = {
     {"AddLayerNorm", host_add_layer_norm, nullptr},
     {"RmsNorm", host_rms_norm, ov_rms_norm},
     {"AddRmsNorm", host_add_rms_norm, ov_add_rms_norm},
-    {"GroupNorm", host_group_norm, ov_group_norm},
-    {"GroupNormV2", host_group_norm, ov_group_norm},
-    {"GroupNormSilu", host_group_norm, ov_group_norm},
-    {"InstanceNorm", host_instance_norm, nullptr},
-    {"BNInfer", host_bn_infer, ov_bn_infer},
-    {"BatchNormV3", host_batch_norm_v3, nullptr},
-    {"ResizeNearestNeighborV2", host_resize_nearest, ov_resize_nearest},
-    {"ResizeBilinearV2", host_resize_bilinear, ov_resize_bilinear},
-    {"ResizeTrilinear", host_resize_trilinear, nullptr},
-    {"Im2col", host_im2col, nullptr},
+    checked({"GroupNorm", host_group_norm, ov_group_norm}, check_group_norm),
+    checked({"GroupNormV2", host_group_norm, ov_group_norm}, check_group_norm),
+    checked({"GroupNormSilu", host_group_norm, ov_group_norm}, check_group_norm),
+    checked({"InstanceNorm", host_instance_norm, nullptr}, check_instance_norm),
+    checked({"BNInfer", host_bn_infer, ov_bn_infer}, check_layout),
+    checked({"BatchNormV3", host_batch_norm_v3, nullptr}, check_layout),
+    checked({"ResizeNearestNeighborV2", host_resize_nearest, ov_resize_nearest}, check_resize_nearest),
+    checked({"ResizeBilinearV2", host_resize_bilinear, ov_resize_bilinear}, check_layout),
+    checked({"ResizeTrilinear", host_resize_trilinear, nullptr}, check_layout),
+    checked({"Im2col", host_im2col, nullptr}, check_im2col),
     {"Col2im", host_col2im, nullptr},
     {"Col2ImV2", host_col2im, nullptr},
-    {"EmbeddingBag", host_embedding_bag, nullptr},
-    {"MseLoss", host_mse, nullptr},
-    {"LpLoss", host_lp_loss, nullptr},
-    {"SmoothL1LossV2", host_smooth_l1, nullptr},
-    {"SoftMarginLoss", host_soft_margin, nullptr},
-    {"KLDivV2", host_kl_div, nullptr},
-    {"BinaryCrossEntropy", host_bce, nullptr},
-    {"SigmoidCrossEntropyWithLogitsV2", host_bce_logits, nullptr},
-    {"NLLLoss", host_nll, nullptr},
+    checked({"EmbeddingBag", host_embedding_bag, nullptr}, check_embedding_bag),
+    checked({"MseLoss", host_mse, nullptr}, check_loss),
+    checked({"LpLoss", host_lp_loss, nullptr}, check_loss),
+    checked({"SmoothL1LossV2", host_smooth_l1, nullptr}, check_loss),
+    checked({"SoftMarginLoss", host_soft_margin, nullptr}, check_loss),
+    checked({"KLDivV2", host_kl_div, nullptr}, check_loss),
+    checked({"BinaryCrossEntropy", host_bce, nullptr}, check_loss),
+    checked({"SigmoidCrossEntropyWithLogitsV2", host_bce_logits, nullptr}, check_loss),
+    checked({"NLLLoss", host_nll, nullptr}, check_loss),
 };
 
 }  // namespace

@@ -75,9 +75,11 @@ class HostCtx : public NodeView {
 /// Thrown by a plugin builder when this node, with these attributes and types, has to run on the host.
 struct NeedsHost {};
 
-class OvCtx;  // runtime/ov.h: only files that build plugin graphs see OpenVINO
+class OvCtx;     // runtime/ov.h: only files that build plugin graphs see OpenVINO
+class CheckCtx;  // runtime/check.h
 using HostFn = void (*)(HostCtx&);
 using OvFn = void (*)(OvCtx&);
+using CheckFn = void (*)(CheckCtx&);
 
 /// How integers go through an operator when it runs in the plugin, which computes them in 32 bits and partly in float32.
 enum class Ints : std::uint8_t {
@@ -96,7 +98,13 @@ struct Op {
   std::int16_t ref_slot = -1;  // in-place operators: the input whose memory output 0 is
   bool stateful = false;       // random, collective or control: never folded
   bool collective = false;     // runs once per call, in the same order on every rank
+  CheckFn check = nullptr;     // refuses what the mapping does not compute; null: it computes all of the prototype
 };
+
+constexpr Op checked(Op op, CheckFn check) {
+  op.check = check;
+  return op;
+}
 
 /// The operator's row, null when the type is unknown.
 const Op* find_op(std::string_view type);

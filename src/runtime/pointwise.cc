@@ -1,6 +1,7 @@
 // Unary and binary arithmetic, comparisons, logic, activations.
 #include <cmath>
 
+#include "runtime/check.h"
 #include "runtime/families.h"
 #include "runtime/ov.h"
 
@@ -91,6 +92,7 @@ double f_celu2(const NodeView& n, double x) {
 }
 double gelu_tanh(double x) { return x * sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x)); }
 double f_gelu(const NodeView&, double x) { return std::isinf(x) ? (x > 0 ? x : -0.0) : gelu_tanh(x); }
+void check_gelu2(CheckCtx& c) { c.only("approximate", {"none", "tanh"}); }
 double f_gelu2(const NodeView& n, double x) {
   if (n.attr_string("approximate", "none") == "tanh") return f_gelu(n, x);
   return 0.5 * x * std::erfc(-x * 0.70710678118654752440);
@@ -750,6 +752,15 @@ void host_glu(HostCtx& c) { host_glu(c, false); }
 void host_swiglu(HostCtx& c) { host_glu(c, true); }
 
 // Complex -----------------------------------------------------------------------------------------
+/// The result's type follows from the input's.
+void check_complex_type(CheckCtx& c) {
+  const DType from = c.dtype(0);
+  if (!c.has_attr("Tout") || from == DType::kUndefined) return;
+  const bool wide = from == DType::kDouble || from == DType::kComplex128;
+  const DType gives = c.node().type == "Complex" ? (wide ? DType::kComplex128 : DType::kComplex64) : wide ? DType::kDouble : DType::kFloat;
+  if (c.attr_int("Tout") != static_cast<std::int64_t>(gives))
+    c.refuse(fmt::format("with Tout = {} for {}", c.attr_int("Tout"), ir::info(from).torch));
+}
 void host_complex(HostCtx& c) {
   const std::vector<double> re = values<double>(c.in(0));
   const std::vector<double> im = stretched<double>(c.in(1), c.in(0).shape);
@@ -945,9 +956,62 @@ void ov_glu_of(OvCtx& c, bool swiglu) {
 }
 void ov_glu(OvCtx& c) { ov_glu_of(c, false); }
 void ov_swiglu(OvCtx& c) { ov_glu_of(c, true); }
+void ov_rint(OvCtx& c) { c.out(0, mk<op::Round>(c.in(0), op::Round::RoundMode::HALF_TO_EVEN)); }
 void ov_round(OvCtx& c) {
   if (!is_real(c.in(0)) || c.attr_int("decimals", 0) != 0) throw NeedsHost{};
   c.out(0, mk<op::Round>(c.in(0), op::Round::RoundMode::HALF_TO_EVEN));
+}
+/// Where |x| is small, log(1 + x) and exp(x) - 1 lose what x holds; these forms keep it.
+void ov_log1p(OvCtx& c) {
+  const OvValue x = c.in(0);
+  const OvValue one = num(x, 1);
+  const OvValue u = mk<op::Add>(x, one);
+  const OvValue log = mk<op::Log>(u);
+  const OvValue corrected = mk<op::Divide>(mk<op::Multiply>(x, log), mk<op::Subtract>(u, one));
+  c.out(0, mk<op::Select>(mk<op::Equal>(u, one), x, mk<op::Select>(mk<op::Greater>(x, one), log, corrected)));
+}
+void ov_expm1(OvCtx& c) {
+  const OvValue x = c.in(0);
+  const OvValue one = num(x, 1);
+  const OvValue u = mk<op::Exp>(x);
+  const OvValue plain = mk<op::Subtract>(u, one);
+  const OvValue corrected = mk<op::Divide>(mk<op::Multiply>(plain, x), mk<op::Log>(u));
+  c.out(0, mk<op::Select>(mk<op::Equal>(u, one), x, mk<op::Select>(mk<op::Less>(mk<op::Abs>(x), one), corrected, plain)));
+}
+void ov_sign(OvCtx& c) {
+  if (!is_real(c.in(0))) throw NeedsHost{};
+  const OvValue x = c.in(0);
+  const OvValue zero = num(x, 0);
+  c.out(0, mk<op::Select>(mk<op::Greater>(x, zero), num(x, 1), mk<op::Select>(mk<op::Less>(x, zero), num(x, -1), zero)));
+}
+void ov_trunc(OvCtx& c) {
+  if (!is_real(c.in(0))) throw NeedsHost{};
+  const OvValue x = c.in(0);
+  c.out(0, mk<op::Select>(mk<op::Less>(x, num(x, 0)), mk<op::Ceiling>(x), mk<op::Floor>(x)));
+}
+void ov_floor_div(OvCtx& c) {
+  if (!is_real(c.in(0)) || !is_real(c.in(1))) throw NeedsHost{};
+  c.out(0, mk<op::Floor>(mk<op::Divide>(c.in(0), c.in(1))));
+}
+void ov_softplus_v2(OvCtx& c) {
+  const OvValue x = c.in(0);
+  const double beta = c.attr_float("beta", 1.0);
+  const OvValue scaled = mk<op::Multiply>(x, num(x, beta));
+  const OvValue soft = mk<op::Divide>(mk<op::SoftPlus>(scaled), num(x, beta));
+  c.out(0, mk<op::Select>(mk<op::Greater>(scaled, num(x, c.attr_float("threshold", 20.0))), x, soft));
+}
+void ov_selu(OvCtx& c) {
+  const OvValue x = c.in(0);
+  c.out(0, mk<op::Selu>(x, num(x, 1.6732632423543772), num(x, 1.0507009873554805)));
+}
+void ov_addcmul(OvCtx& c) {
+  if (!is_real(c.in(0))) throw NeedsHost{};
+  const OvValue value = mk<op::Reshape>(c.in(3), i64({}), false);
+  c.out(0, mk<op::Add>(c.in(0), mk<op::Multiply>(value, mk<op::Multiply>(c.in(1), c.in(2)))));
+}
+void ov_fused_mul_add(OvCtx& c) {
+  if (!is_real(c.in(0))) throw NeedsHost{};
+  c.out(0, mk<op::Add>(mk<op::Multiply>(c.in(0), c.in(1)), c.in(2)));
 }
 void ov_logsigmoid(OvCtx& c) { c.out(0, mk<op::Negative>(mk<op::SoftPlus>(mk<op::Negative>(c.in(0))))); }
 
@@ -955,14 +1019,14 @@ constexpr Op kTable[] = {
     {"Abs", host_abs, ov_unary<op::Abs>, Ints::kArith},
     {"ComplexAbs", host_abs, nullptr},
     {"Neg", host_neg_float, ov_unary<op::Negative>, Ints::kArith},
-    {"Sign", host_sign, nullptr, Ints::kArith},
+    {"Sign", host_sign, ov_sign, Ints::kArith},
     {"Sqrt", host_sqrt, ov_float<op::Sqrt>},
     {"Rsqrt", host_rsqrt, ov_rsqrt},
     {"Reciprocal", host_reciprocal, ov_reciprocal},
     {"Exp", host_exp, ov_exp},
     {"Log", host_log, ov_log},
-    {"Log1p", host_float<f_log1p>, nullptr},
-    {"Expm1", host_float<f_expm1>, nullptr},
+    {"Log1p", host_float<f_log1p>, ov_log1p},
+    {"Expm1", host_float<f_expm1>, ov_expm1},
     {"Square", host_square, ov_square, Ints::kArith},
     {"Sin", host_sin, ov_float<op::Sin>},
     {"Cos", host_cos, ov_float<op::Cos>},
@@ -981,23 +1045,23 @@ constexpr Op kTable[] = {
     {"Erfinv", host_float<f_erfinv>, nullptr},
     {"Floor", host_float<f_floor>, ov_float<op::Floor>},
     {"Ceil", host_float<f_ceil>, ov_float<op::Ceiling>},
-    {"Rint", host_float<f_rint>, nullptr},
+    {"Rint", host_float<f_rint>, ov_rint},
     {"Round", host_round, ov_round},
-    {"Trunc", host_trunc, nullptr},
+    {"Trunc", host_trunc, ov_trunc},
     {"Sigmoid", host_float<f_sigmoid>, ov_float<op::Sigmoid>},
     {"Relu", host_relu, ov_relu},
     {"Relu6", host_relu6, ov_relu6},
     {"LeakyRelu", host_float<f_leaky>, ov_leaky},
     {"Elu", host_float<f_elu>, ov_elu},
-    {"Selu", host_float<f_selu>, nullptr},
+    {"Selu", host_float<f_selu>, ov_selu},
     {"Celu", host_float<f_celu>, nullptr},
     {"CeluV2", host_float<f_celu2>, nullptr},
     {"Gelu", host_float<f_gelu>, ov_gelu},
-    {"GeluV2", host_float<f_gelu2>, ov_gelu2},
+    checked({"GeluV2", host_float<f_gelu2>, ov_gelu2}, check_gelu2),
     {"FastGelu", host_float<f_fast_gelu>, ov_fast_gelu},
     {"Swish", host_float<f_swish>, ov_swish},
     {"Softplus", host_float<f_softplus>, ov_float<op::SoftPlus>},
-    {"SoftplusV2", host_float<f_softplus2>, nullptr},
+    {"SoftplusV2", host_float<f_softplus2>, ov_softplus_v2},
     {"Mish", host_float<f_mish>, ov_float<op::Mish>},
     {"HardSwish", host_float<f_hswish>, ov_float<op::HSwish>},
     {"HardSigmoid", host_float<f_hsigmoid>, ov_hsigmoid},
@@ -1018,7 +1082,7 @@ constexpr Op kTable[] = {
     {"SquaredDifference", host_squared_difference, ov_binary_float<op::SquaredDifference>},
     {"Div", host_div, ov_binary_float<op::Divide>},
     {"RealDiv", host_real_div, ov_binary_float<op::Divide>},
-    {"FloorDiv", host_floor_div, nullptr},
+    {"FloorDiv", host_floor_div, ov_floor_div},
     {"TruncateDiv", host_truncate_div, nullptr},
     {"DivNoNan", host_div_no_nan, nullptr},
     {"FloorMod", host_floor_mod, nullptr},
@@ -1057,16 +1121,16 @@ constexpr Op kTable[] = {
     {"PRelu", host_prelu, ov_prelu},
     {"AxpyV2", host_axpy_v2, ov_axpy_v2},
     {"Axpy", host_axpy, nullptr},
-    {"FusedMulAdd", host_fused_mul_add, nullptr},
-    {"Addcmul", host_addc<false>, nullptr},
+    {"FusedMulAdd", host_fused_mul_add, ov_fused_mul_add},
+    {"Addcmul", host_addc<false>, ov_addcmul},
     {"Addcdiv", host_addc<true>, nullptr},
     {"Lerp", host_lerp, nullptr},
     {"GLU", host_glu, ov_glu},
     {"SwiGlu", host_swiglu, ov_swiglu},
-    {"Complex", host_complex, nullptr},
+    checked({"Complex", host_complex, nullptr}, check_complex_type),
     {"Real", host_real, nullptr},
-    {"Imag", host_imag, nullptr},
-    {"Angle", host_angle, nullptr},
+    checked({"Imag", host_imag, nullptr}, check_complex_type),
+    checked({"Angle", host_angle, nullptr}, check_complex_type),
     {"Conj", host_conj, nullptr},
 };
 

@@ -4,6 +4,8 @@
 #include <filesystem>
 
 #include "air/air.h"
+#include "air/encode.h"
+#include "runtime/check.h"
 #include "runtime/exec.h"
 #include "runtime/ranks.h"
 
@@ -12,7 +14,7 @@ namespace {
 
 Tensor copy_in(const TensorView& view) {
   Tensor out = allocate(view.dtype, view.shape);
-  std::memcpy(writable(out), view.data, static_cast<std::size_t>(out.nbytes()));
+  if (out.nbytes() != 0) std::memcpy(writable(out), view.data, static_cast<std::size_t>(out.nbytes()));
   return out;
 }
 
@@ -36,6 +38,15 @@ Port port_of(std::string name, const ir::TensorType& type) {
   return port;
 }
 
+/// count(), whose error names the input.
+std::int64_t elements(const Dims& shape, const Port& port, Errc code) {
+  try {
+    return count(shape);
+  } catch (const Exception& error) {
+    bad(code, error.error().message, port.name);
+  }
+}
+
 }  // namespace
 
 struct Session::Impl final : Scope {
@@ -50,12 +61,12 @@ struct Session::Impl final : Scope {
 
   void prepare() {
     env.module = &module;
-    env.core = std::make_unique<ov::Core>();
     const ir::Graph& graph = module.root();
     for (const ir::NodeId id : graph.inputs()) {
       const ir::Node& node = graph.node(id);
       if (node.outputs.empty()) bad(Errc::kInvalidGraph, "an input node has no output", node.name);
       inputs.push_back(port_of(node.name, node.outputs[0].type));
+      if (node.outputs[0].type.is_static()) elements(inputs.back().shape, inputs.back(), Errc::kInvalidGraph);
       inputs.back().state = node.type == "RefData";
     }
     if (graph.net_output() == ir::kNoNode) bad(Errc::kInvalidGraph, "the graph has no NetOutput", graph.name);
@@ -66,7 +77,7 @@ struct Session::Impl final : Scope {
       std::string name = fmt::format("output{}", i);
       const auto given = input.attrs.find("_origin_output_tensor_name");
       if (given != input.attrs.end()) {
-        if (const auto* text = std::get_if<std::string>(&given->second)) name = *text;
+        if (const auto* text = std::get_if<std::string>(&given->second); text != nullptr && air::detail::is_utf8(*text)) name = *text;
       }
       outputs.push_back(port_of(std::move(name), graph.type(input.value)));
     }
@@ -100,7 +111,14 @@ struct Session::Impl final : Scope {
       const std::int64_t from = data.attr_int("_parent_node_index", data.attr_int("index", 0) + offset);
       if (from < 0 || from >= static_cast<std::int64_t>(parent.size()))
         bad(Errc::kInvalidGraph, fmt::format("there is no parent input {}", from), graph.node(id).name);
-      in.push_back(parent[static_cast<std::size_t>(from)]);
+      const Tensor& value = parent[static_cast<std::size_t>(from)];
+      const DType declared = data.out_dtype(0);
+      if (declared != DType::kUndefined && value.dtype != declared) {
+        bad(Errc::kInvalidGraph,
+            fmt::format("the input is declared {}, the caller gives {}", ir::info(declared).torch, ir::info(value.dtype).torch),
+            graph.node(id).name);
+      }
+      in.push_back(value);
     }
     ++depth;
     struct Leave {
@@ -146,6 +164,8 @@ Result<Session> Session::from_module(ir::Module module, const Options& options) 
     impl->prepare();
   } catch (const Exception& error) {
     return tl::unexpected(error.error());
+  } catch (const std::bad_alloc&) {
+    return fail(Errc::kRuntime, "out of memory");
   } catch (const std::exception& error) {
     return fail(Errc::kRuntime, error.what());
   }
@@ -182,11 +202,12 @@ Result<std::vector<TensorBuf>> Session::run(std::span<const TensorView> given) {
       }
       bool fits = port.unknown_rank || view.shape.size() == port.shape.size();
       for (std::size_t d = 0; fits && !port.unknown_rank && d < view.shape.size(); ++d)
-        fits = port.shape[d] < 0 || view.shape[d] == port.shape[d];
+        fits = port.shape[d] < 0 ? view.shape[d] >= 0 : view.shape[d] == port.shape[d];
       if (!fits)
         return fail(Errc::kInvalidArgument, fmt::format("shape is {}, the graph takes {}", dims_text(view.shape), dims_text(port.shape)),
                     port.name);
-      if (view.data == nullptr && count(view.shape) != 0) return fail(Errc::kInvalidArgument, "no data", port.name);
+      const std::int64_t n = elements(view.shape, port, Errc::kInvalidArgument);
+      if (view.data == nullptr && n != 0) return fail(Errc::kInvalidArgument, "no data", port.name);
       if (port.state) {
         in.push_back(copy_in(view));
         continue;
@@ -196,8 +217,6 @@ Result<std::vector<TensorBuf>> Session::run(std::span<const TensorView> given) {
       tensor.shape = view.shape;
       tensor.data = static_cast<const std::byte*>(view.data);
       if (tensor.numel() == 0) tensor = zeros(view.dtype, view.shape);
-      const auto item = static_cast<std::uintptr_t>(ir::item_size(view.dtype));
-      if (item > 1 && reinterpret_cast<std::uintptr_t>(tensor.data) % item != 0) tensor = copy_in(view);
       in.push_back(std::move(tensor));
     }
     std::map<std::size_t, Tensor> written;
@@ -214,6 +233,8 @@ Result<std::vector<TensorBuf>> Session::run(std::span<const TensorView> given) {
     return out;
   } catch (const Exception& error) {
     return tl::unexpected(error.error());
+  } catch (const std::bad_alloc&) {
+    return fail(Errc::kRuntime, "out of memory");
   } catch (const std::exception& error) {
     return fail(Errc::kRuntime, error.what());
   }

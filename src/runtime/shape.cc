@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "runtime/check.h"
 #include "runtime/families.h"
 #include "runtime/ov.h"
 
@@ -11,7 +12,9 @@ namespace {
 
 // ---------------------------------------------------------------- host: metadata
 
-void host_identity(HostCtx& c) { c.out(0, c.in(0)); }
+void host_identity(HostCtx& c) {
+  for (std::size_t i = 0; i < c.in_count(); ++i) c.out(i, c.in(i));
+}
 
 void host_shape(HostCtx& c) {
   const DType dtype = c.attr_dtype("dtype", DType::kInt32);
@@ -156,7 +159,7 @@ void host_tile(HostCtx& c) {
   lead.insert(lead.end(), x.shape.begin(), x.shape.end());
   x = x.reshaped(lead);
   Dims shape = x.shape;
-  for (std::size_t i = 0; i < shape.size(); ++i) shape[i] *= multiples[i];
+  for (std::size_t i = 0; i < shape.size(); ++i) shape[i] = times(shape[i], multiples[i]);
   const Dims strides = row_strides(x.shape);
   std::vector<std::int64_t> map;
   for_each(shape, [&](const Dims& index, std::int64_t) {
@@ -287,6 +290,11 @@ SliceDim one_slice(std::int64_t dim, std::int64_t begin, std::int64_t end, std::
   const std::int64_t width = step > 0 ? step : -step;
   return {b, step, span <= 0 ? 0 : (span + width - 1) / width};
 }
+/// In the form with axes a mask bit is a dimension, which says nothing of new ones.
+void check_slice_masks(CheckCtx& c) {
+  c.only("ellipsis_mask", 0, 0);
+  c.only("new_axis_mask", 0, 0);
+}
 SliceSpec slice_spec(const HostCtx& c) {
   const std::string& type = c.node().type;
   const Dims& x = c.in(0).shape;
@@ -329,7 +337,6 @@ SliceSpec slice_spec(const HostCtx& c) {
       if (at != -1) bad_value("an axis is given twice");
       at = static_cast<std::int64_t>(i);
     }
-    if (ellipsis != 0 || new_axis != 0) bad_value("ellipsis and new_axis masks are not for this form");
     for (std::size_t dim = 0; dim < x.size(); ++dim) {
       if (entry[dim] < 0) {
         spec.dims.push_back({0, 1, x[dim]});
@@ -421,9 +428,9 @@ void host_slice(HostCtx& c) {
   std::vector<SliceDim> dims;
   Dims shape;
   for (std::size_t i = 0; i < x.shape.size(); ++i) {
-    const std::int64_t size = sizes[i] == -1 ? x.shape[i] - offsets[i] : sizes[i];
-    if (offsets[i] < 0 || size < 0 || offsets[i] + size > x.shape[i])
-      bad_value(fmt::format("Slice [{}, {}) is outside dimension {} of {}", offsets[i], offsets[i] + size, i, dims_text(x.shape)));
+    const std::int64_t size = sizes[i] == -1 ? plus(x.shape[i], -std::max<std::int64_t>(offsets[i], 0)) : sizes[i];
+    if (offsets[i] < 0 || size < 0 || size > x.shape[i] || offsets[i] > x.shape[i] - size)
+      bad_value(fmt::format("Slice of {} from {} is outside dimension {} of {}", size, offsets[i], i, dims_text(x.shape)));
     dims.push_back({offsets[i], 1, size});
     shape.push_back(size);
   }
@@ -436,7 +443,7 @@ Tensor pad(const Tensor& x, const Dims& front, const Dims& back, const std::stri
   Dims shape = x.shape;
   for (std::size_t i = 0; i < shape.size(); ++i) {
     const std::int64_t dim = x.shape[i];
-    shape[i] += front[i] + back[i];
+    shape[i] = plus(plus(shape[i], front[i]), back[i]);
     const std::int64_t most = std::max(front[i], back[i]);
     if (shape[i] < 0) bad_value(fmt::format("padding crops dimension {} of {} below zero", i, dims_text(x.shape)));
     if (mode == "reflect" && most >= std::max<std::int64_t>(dim, 1) && most > 0)
@@ -484,18 +491,11 @@ Padding split_paddings(const Dims& flat, std::int64_t rank, bool contiguous) {
   }
   return p;
 }
+void check_mirror_pad(CheckCtx& c) { c.only("mode", {"REFLECT", "SYMMETRIC"}); }
+void check_pad(CheckCtx& c) { c.only("mode", {"constant", "edge", "reflect", "symmetric", "circular"}); }
 std::string pad_mode(const NodeView& n) {
-  if (n.node().type == "MirrorPad") {
-    const std::string mode = n.attr_string("mode", "");
-    if (mode != "REFLECT" && mode != "SYMMETRIC") bad(Errc::kUnsupported, fmt::format("MirrorPad mode '{}'", mode), n.node().name);
-    return mode == "REFLECT" ? "reflect" : "symmetric";
-  }
-  if (n.node().type != "PadV3") return "constant";
-  std::string mode = n.attr_string("mode", "constant");
-  if (mode != "constant" && mode != "edge" && mode != "reflect" && mode != "symmetric" && mode != "circular") {
-    bad(Errc::kUnsupported, fmt::format("PadV3 mode '{}'", mode), n.node().name);
-  }
-  return mode;
+  if (n.node().type == "MirrorPad") return n.attr_string("mode", "") == "REFLECT" ? "reflect" : "symmetric";
+  return n.node().type == "PadV3" ? n.attr_string("mode", "constant") : "constant";
 }
 void host_pad(HostCtx& c) {
   const Tensor& x = c.in(0);
@@ -637,6 +637,10 @@ void host_matrix_set_diag(HostCtx& c) {
           return i.back() == i[i.size() - 2] ? x.numel() + flat / plane * n + i.back() : flat;
         }));
 }
+void check_space(CheckCtx& c) {
+  c.only("mode", {"DCR", "CRD"});
+  c.only("data_format", {"NHWC", "NCHW"});
+}
 void host_depth_to_space(HostCtx& c) {
   const Tensor& x = c.in(0);
   const std::int64_t b = c.attr_int("block_size");
@@ -679,6 +683,9 @@ void host_as_strided(HostCtx& c) {
   const std::int64_t start = offset.present() ? one_int(offset) : 0;
   if (stride.size() != size.size() || start < 0 || std::any_of(stride.begin(), stride.end(), [](std::int64_t s) { return s < 0; }))
     bad_value("AsStrided: strides and offset do not fit");
+  if (count(size) == 0) return c.out(0, zeros(x.dtype, size));
+  std::int64_t last = start;
+  for (std::size_t i = 0; i < size.size(); ++i) last = plus(last, times(size[i] - 1, stride[i]));
   c.out(0, remap(x, size, [&](const Dims& index, std::int64_t) { return start + dot(index, stride); }));
 }
 void host_view_copy(HostCtx& c) {
@@ -727,6 +734,7 @@ void host_eye(HostCtx& c) {
   const Tensor one = make(c.attr_dtype("dtype", DType::kFloat), {}, Dims{1});
   c.out(0, remap(one, shape, [](const Dims& i, std::int64_t) { return i.back() == i[i.size() - 2] ? 0 : -1; }));
 }
+void check_range(CheckCtx& c) { c.never("is_closed"); }
 void host_range(HostCtx& c) {
   const Tensor& start = c.in("start", 0);
   const Tensor& limit = c.in("limit", 1);
@@ -736,7 +744,6 @@ void host_range(HostCtx& c) {
   }
   const bool same = start.dtype == limit.dtype && limit.dtype == delta.dtype;
   const DType dtype = same ? start.dtype : DType::kFloat;
-  if (c.attr_bool("is_closed", false)) bad(Errc::kUnsupported, "Range with is_closed", c.node().name);
   if (same && !ir::is_floating(dtype)) {
     const std::int64_t a = one_int(start);
     const std::int64_t b = one_int(limit);
@@ -745,18 +752,21 @@ void host_range(HostCtx& c) {
     const auto width = static_cast<std::uint64_t>(d > 0 ? b : a) - static_cast<std::uint64_t>(d > 0 ? a : b);
     const auto step = d > 0 ? static_cast<std::uint64_t>(d) : 0 - static_cast<std::uint64_t>(d);
     const auto n = static_cast<std::int64_t>(width / step + (width % step != 0 ? 1 : 0));
-    if (n > (std::int64_t{1} << 40)) bad_value("Range is too long");
+    if (n < 0) bad_value("Range is too long");
     std::vector<std::int64_t> out;
-    for (std::int64_t i = 0; i < n; ++i) out.push_back(a + i * d);
+    out.reserve(static_cast<std::size_t>(count({n})));
+    for (std::int64_t i = 0; i < n; ++i)
+      out.push_back(
+          static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(d)));
     return c.out(0, make(dtype, {n}, out));
   }
   const double a = values<double>(start)[0];
   const double b = values<double>(limit)[0];
   const double d = values<double>(delta)[0];
   if (!(d != 0) || !(d > 0 ? b >= a : b <= a) || !std::isfinite((b - a) / d)) bad_value(fmt::format("Range from {} to {} by {}", a, b, d));
-  const auto n = static_cast<std::int64_t>(std::ceil((b - a) / d));
-  if (n > (std::int64_t{1} << 40)) bad_value("Range is too long");
+  const std::int64_t n = saturate_int64(std::ceil((b - a) / d));
   std::vector<double> out;
+  out.reserve(static_cast<std::size_t>(count({n})));
   for (std::int64_t i = 0; i < n; ++i) out.push_back(a + static_cast<double>(i) * d);
   c.out(0, make(dtype, {n}, out));
 }
@@ -767,16 +777,17 @@ void host_linspace(HostCtx& c) {
   const std::int64_t n = one_int(c.in("num", 2));
   if (start.numel() != 1 || n < 0) bad_value("LinSpace needs scalars and a count of at least 0");
   std::vector<double> out;
+  out.reserve(static_cast<std::size_t>(count({n})));
   for (std::int64_t i = 0; i < n; ++i)
     out.push_back(i + 1 == n && n > 1 ? b : n == 1 ? a : a + (b - a) / static_cast<double>(n - 1) * static_cast<double>(i));
   c.out(0, make(start.dtype, {n}, out));
 }
+void check_bitcast(CheckCtx& c) { c.never("keep_dim"); }
 void host_bitcast(HostCtx& c) {
   const Tensor& x = c.in(0);
   const DType to = c.attr_dtype("type");
   const std::int64_t from_size = ir::item_size(x.dtype);
   const std::int64_t to_size = ir::item_size(to);
-  if (from_size == 0 || to_size == 0) bad(Errc::kUnsupported, "Bitcast of sub-byte elements", c.node().name);
   Tensor out = x;
   out.dtype = to;
   if (from_size > to_size) {
@@ -1001,7 +1012,7 @@ void ov_fill(OvCtx& c) {
   c.out(0, mk<op::Broadcast>(value, c.in("dims", 0), ov::op::BroadcastType::NUMPY));
 }
 void ov_range(OvCtx& c) {
-  if (c.attr_bool("is_closed", false) || is_real(c.in(0))) throw NeedsHost{};
+  if (is_real(c.in(0))) throw NeedsHost{};
   const ov::element::Type type = c.in(0).get_element_type();
   std::vector<OvValue> v;
   for (std::size_t i = 0; i < 3; ++i) {
@@ -1055,14 +1066,14 @@ constexpr Op kTable[] = {
     {"SliceD", host_slice, ov_slice, Ints::kMove},
     {"StridedSlice", host_strided_slice, ov_strided_slice, Ints::kMove},
     {"StridedSliceD", host_strided_slice, nullptr, Ints::kMove},
-    {"StridedSliceV2", host_strided_slice, ov_strided_slice, Ints::kMove},
+    checked({"StridedSliceV2", host_strided_slice, ov_strided_slice, Ints::kMove}, check_slice_masks),
     {"StridedSliceV3", host_strided_slice, ov_strided_slice, Ints::kMove},
     {"StridedSliceAssign", host_strided_assign, nullptr, Ints::kHost, 0},
     {"StridedSliceAssignV2", host_strided_assign, nullptr, Ints::kHost, 0},
     {"Pad", host_pad, ov_pad, Ints::kMove},
     {"PadV2", host_pad, ov_pad, Ints::kMove},
-    {"PadV3", host_pad, ov_pad, Ints::kMove},
-    {"MirrorPad", host_pad, ov_pad, Ints::kMove},
+    checked({"PadV3", host_pad, ov_pad, Ints::kMove}, check_pad),
+    checked({"MirrorPad", host_pad, ov_pad, Ints::kMove}, check_mirror_pad),
     {"ReverseV2", host_reverse, nullptr},
     {"ReverseV2D", host_reverse, nullptr},
     {"Roll", host_roll, nullptr},
@@ -1077,8 +1088,8 @@ constexpr Op kTable[] = {
     {"MatrixDiag", host_matrix_diag, nullptr},
     {"MatrixDiagPart", host_matrix_diag_part, nullptr},
     {"MatrixSetDiag", host_matrix_set_diag, nullptr},
-    {"DepthToSpace", host_depth_to_space, nullptr},
-    {"SpaceToDepth", host_space_to_depth, nullptr},
+    checked({"DepthToSpace", host_depth_to_space, nullptr}, check_space),
+    checked({"SpaceToDepth", host_space_to_depth, nullptr}, check_space),
     {"AsStrided", host_as_strided, nullptr},
     {"ViewCopy", host_view_copy, nullptr, Ints::kHost, 0},
     {"Fill", host_fill, ov_fill, Ints::kMove},
@@ -1087,9 +1098,9 @@ constexpr Op kTable[] = {
     {"ZerosLike", host_zeros_like, ov_zeros_like, Ints::kMove},
     {"OnesLike", host_ones_like, ov_zeros_like, Ints::kMove},
     {"Eye", host_eye, nullptr},
-    {"Range", host_range, ov_range, Ints::kArith},
+    checked({"Range", host_range, ov_range, Ints::kArith}, check_range),
     {"LinSpace", host_linspace, nullptr},
-    {"Bitcast", host_bitcast, nullptr},
+    checked({"Bitcast", host_bitcast, nullptr}, check_bitcast),
 };
 
 }  // namespace

@@ -5,7 +5,20 @@
 #include <cmath>
 #include <cstdlib>
 
+#include <unistd.h>
+
 namespace airloom::runtime {
+
+namespace {
+/// More elements than bytes of memory are never computed with, and 2^46 keeps what is made of a count far from overflow.
+std::int64_t most_elements() {
+  static const std::int64_t most = [] {
+    const std::int64_t memory = std::int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGE_SIZE);
+    return memory > 0 ? std::min(memory, std::int64_t{1} << 46) : std::int64_t{1} << 46;
+  }();
+  return most;
+}
+}  // namespace
 
 std::int64_t count(const Dims& shape) {
   std::int64_t total = 1;
@@ -14,11 +27,23 @@ std::int64_t count(const Dims& shape) {
     if (dim < 0) bad_value(fmt::format("negative dimension in shape {}", dims_text(shape)));
     if (dim == 0) {
       zero = true;
-    } else if (__builtin_mul_overflow(total, dim, &total) || total > (std::int64_t{1} << 46)) {
-      bad_value(fmt::format("shape {} is too large", dims_text(shape)));
+    } else if (__builtin_mul_overflow(total, dim, &total) || total > most_elements()) {
+      bad_value(fmt::format("shape {} is too large for this machine's memory", dims_text(shape)));
     }
   }
   return zero ? 0 : total;
+}
+
+std::int64_t plus(std::int64_t a, std::int64_t b) {
+  std::int64_t sum = 0;
+  if (__builtin_add_overflow(a, b, &sum)) bad_value(fmt::format("{} + {} does not fit 64 bits", a, b));
+  return sum;
+}
+
+std::int64_t times(std::int64_t a, std::int64_t b) {
+  std::int64_t product = 0;
+  if (__builtin_mul_overflow(a, b, &product)) bad_value(fmt::format("{} * {} does not fit 64 bits", a, b));
+  return product;
 }
 
 std::string dims_text(const Dims& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
@@ -98,6 +123,13 @@ std::int64_t saturate_int64(double value) {
   if (value >= 9223372036854775808.0) return INT64_MAX;
   if (value <= -9223372036854775808.0) return INT64_MIN;
   return static_cast<std::int64_t>(value);
+}
+
+Tensor aligned(Tensor tensor) {
+  if (reinterpret_cast<std::uintptr_t>(tensor.data) % static_cast<std::uintptr_t>(ir::item_size(tensor.dtype)) == 0) return tensor;
+  Tensor out = allocate(tensor.dtype, tensor.shape);
+  std::memcpy(writable(out), tensor.data, static_cast<std::size_t>(tensor.nbytes()));
+  return out;
 }
 
 Tensor cast(const Tensor& x, DType to) {

@@ -30,6 +30,9 @@ using Complex = std::complex<double>;
 /// Elements of `shape`; throws when it has a negative dimension or does not fit in memory.
 std::int64_t count(const Dims& shape);
 std::string dims_text(const Dims& shape);
+/// Sums and products of sizes and positions from a file; throw where they leave 64 bits.
+std::int64_t plus(std::int64_t a, std::int64_t b);
+std::int64_t times(std::int64_t a, std::int64_t b);
 
 /// Shape, type and shared immutable elements. A default one is "not there" (unfed optional input).
 struct Tensor {
@@ -173,6 +176,8 @@ Tensor make(DType dtype, Dims shape, const Values& from) {
   return out;
 }
 
+/// The tensor itself where its elements stand at a multiple of their size, else a copy.
+Tensor aligned(Tensor tensor);
 Tensor cast(const Tensor& x, DType to);
 /// Any tensor of integers (or bools) as int64.
 Dims ints(const Tensor& tensor);

@@ -70,4 +70,4 @@ def test_wrong_usage_is_said(
 def test_unknown_operators_are_listed(airloom: Run, relu: Callable[..., Path]) -> None:
     done = airloom("run", relu("Nonsense"), "--random")
     assert done.returncode == 2
-    assert "act: operator Nonsense is not known to the runtime" in done.stderr
+    assert "act: Nonsense is not known to the runtime" in done.stderr
