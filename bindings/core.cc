@@ -16,6 +16,7 @@
 #include "convert/registry.h"
 #include "driver/export.h"
 #include "ir/graph.h"
+#include "text.h"
 
 namespace nb = nanobind;
 
@@ -71,10 +72,10 @@ class Errors {
     return out;
   }
   [[noreturn]] static void raise(const nb::object& type, const Error& error, const nb::object& rows) {
-    const nb::object instance = type(error.message);
+    const nb::object instance = type(airloom::bindings::text_of(error.message));
     instance.attr("code") = std::string(airloom::to_string(error.code));
-    instance.attr("where") = error.where;
-    instance.attr("hint") = error.hint;
+    instance.attr("where") = airloom::bindings::text_of(error.where);
+    instance.attr("hint") = airloom::bindings::text_of(error.hint);
     if (rows.is_valid()) instance.attr("rows") = rows;
     PyErr_SetObject(type.ptr(), instance.ptr());
     throw nb::python_error();

@@ -6,3 +6,6 @@ target_link_libraries(airloom_tests PRIVATE airloom_core GTest::gtest GTest::gmo
 target_compile_definitions(airloom_tests PRIVATE AIRLOOM_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/tests")
 target_compile_options(airloom_tests PRIVATE -O0)
 gtest_discover_tests(airloom_tests DISCOVERY_TIMEOUT 60)
+
+add_library(airloom_public_headers OBJECT tests/public/headers.cc)
+target_include_directories(airloom_public_headers PRIVATE include)

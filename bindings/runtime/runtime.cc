@@ -19,6 +19,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include "../text.h"
 #include "air/air.h"
 #include "airloom/runtime.h"
 #include "exchange.h"
@@ -33,6 +34,7 @@ using airloom::Error;
 using airloom::Result;
 using airloom::bindings::array_of;
 using airloom::bindings::Borrowed;
+using airloom::bindings::text_of;
 using airloom::runtime::Options;
 using airloom::runtime::Port;
 using airloom::runtime::TensorBuf;
@@ -40,11 +42,6 @@ using airloom::runtime::TensorView;
 
 /// Address, torch's name of the element type, shape, bytes.
 using Given = std::tuple<std::uintptr_t, std::string, std::vector<std::int64_t>, std::uint64_t>;
-
-/// Texts may quote a file's bytes, which need not be UTF-8.
-nb::object text_of(const std::string& text) {
-  return nb::steal(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
-}
 
 /// Raises the exception class of airloom._core, so that callers catch one class.
 [[noreturn]] void raise(const Error& error) {

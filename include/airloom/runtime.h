@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "airloom/dtype.h"
 #include "airloom/error.h"
-#include "ir/dtype.h"
 
 namespace airloom::ir {
 struct Module;

@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "ir/dtype.h"
+#include "airloom/dtype.h"
 #include "ir/tensor.h"
 
 namespace airloom::ir {

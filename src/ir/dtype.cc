@@ -1,4 +1,4 @@
-#include "ir/dtype.h"
+#include "airloom/dtype.h"
 
 #include <array>
 #include <cmath>

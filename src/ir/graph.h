@@ -10,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "airloom/dtype.h"
 #include "airloom/error.h"
 #include "ir/attr.h"
-#include "ir/dtype.h"
 #include "symbolic/expr.h"
 
 namespace airloom::ir {

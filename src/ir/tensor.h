@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "ir/dtype.h"
+#include "airloom/dtype.h"
 
 namespace airloom::ir {
 

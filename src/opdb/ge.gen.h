@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "airloom/dtype.h"
 #include "ir/attr.h"
-#include "ir/dtype.h"
 #include "opdb/required.h"
 
 namespace airloom::ge {

@@ -13,8 +13,8 @@
 
 #include <fmt/format.h>
 
+#include "airloom/dtype.h"
 #include "airloom/error.h"
-#include "ir/dtype.h"
 
 namespace airloom::runtime {
 

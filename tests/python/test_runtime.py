@@ -258,11 +258,11 @@ def test_external_weights(tmp_path: Path) -> None:
 def test_without_torch(tmp_path: Path) -> None:
     air = export(tmp_path, Typed(), torch.zeros(2))
     code = f"""
-import sys
+import pickle, sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] == "torch":
-            raise ModuleNotFoundError(name)
+            raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Absent())
 import numpy, airloom
 out, = airloom.load({air!r})(numpy.ones(2, numpy.float32))
@@ -270,7 +270,10 @@ assert out.tolist() == [2, 2], out
 assert "torch" not in sys.modules
 try:
     airloom.dynamo_export
-except ModuleNotFoundError:
+except airloom.MissingPackageError as error:
+    again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, ModuleNotFoundError) and again.name == "torch" and str(again) == str(error)
+    assert again.hint == "pip install 'airloom[torch]'"
     print("done")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
@@ -288,3 +291,67 @@ assert set(airloom.__all__) <= set(dir(airloom)) | set(airloom._HOMES)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    """In a process of its own: a crash there is a failure here."""
+    x = torch.randn(2, 3)
+    air = export(tmp_path, torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.GELU()), x, dynamic=True)
+    code = f"""
+import random, sys
+import numpy, airloom
+from airloom.errors import ArgumentError, ArtifactError, RunError
+whole = open({air!r}, "rb").read()
+path = {str(tmp_path / "damaged.air")!r}
+draw = random.Random(11)
+seen = set()
+def attempt(content, **options):
+    with open(path, "wb") as file:
+        file.write(content)
+    try:
+        airloom.load(path, threads=1, **options)(numpy.ones((2, 3), numpy.float32))
+    except (ArtifactError, RunError, ArgumentError) as error:
+        assert len(str(error)) > 10, error
+        seen.add(type(error).__name__)
+        return True
+    return False
+for part in range(16):
+    assert attempt(whole[: len(whole) * part // 16]), part
+for size in (1, 64, 5000):
+    assert attempt(draw.randbytes(size)), size
+for turn in range(400):
+    content = bytearray(whole)
+    content[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+    attempt(bytes(content), reference=turn % 8 != 0)
+for turn in range(100):
+    start = draw.randrange(len(whole))
+    attempt(whole[:start] + draw.randbytes(16) + whole[start + 16 :], reference=True)
+assert not attempt(whole)
+assert "ArtifactError" in seen, seen
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
+    assert (done.stdout.strip(), done.returncode) == ("done", 0), done.stderr
+
+
+def test_bad_weight_files(tmp_path: Path) -> None:
+    config = airloom.CompilerConfig()
+    config.export.external_weights = "always"
+    air = export(tmp_path, torch.nn.Linear(4, 3), torch.zeros(2, 4), config=config)
+    weights = [path for path in Path(air).parent.rglob("*") if path.is_file() and path.stat().st_size == 48]
+    assert len(weights) == 1
+    whole = weights[0].read_bytes()
+    for content, text in ((whole[:-1], "47 bytes"), (b"", "0 bytes")):
+        weights[0].write_bytes(content)
+        with pytest.raises(ArtifactError, match=text) as caught:
+            airloom.load(air)
+        assert weights[0].name in str(caught.value)
+    weights[0].unlink()
+    with pytest.raises(ArtifactError, match=weights[0].name):
+        airloom.load(air)
+    weights[0].mkdir()
+    with pytest.raises(ArtifactError, match="not a regular file"):
+        airloom.load(air)
+    weights[0].rmdir()
+    weights[0].write_bytes(whole)
+    assert airloom.load(air)(torch.zeros(2, 4))[0].shape == (2, 3)

@@ -70,11 +70,11 @@ class Dtypes:
     """ge::DataType numbers by name, and the enumerators of ir::DType by number."""
 
     def __init__(self, enums: Json, header: str) -> None:
-        """Take data/opdb/enums.json and the text of src/ir/dtype.h."""
+        """Take data/opdb/enums.json and the text of include/airloom/dtype.h."""
         self.numbers: dict[str, int] = {name: row["ge"] for name, row in enums["dtypes"].items()}
         body = re.search(r"enum class DType[^{]*\{(.*?)\}", header, re.S)
         if body is None:
-            raise FactError("src/ir/dtype.h has no enum class DType")
+            raise FactError("include/airloom/dtype.h has no enum class DType")
         self.enumerators = {int(number): name for name, number in re.findall(r"(k\w+) = (\d+)", body[1])}
 
     def mask(self, port: Json) -> int:
@@ -252,7 +252,7 @@ def ge_header(ops: Json, emitted: Sequence[str], dtypes: Dtypes) -> str:
         ),
         "#pragma once\n\n#include <array>\n#include <cstdint>\n#include <string>\n#include <string_view>\n"
         "#include <vector>\n\n"
-        '#include "ir/attr.h"\n#include "ir/dtype.h"\n#include "opdb/required.h"\n\nnamespace airloom::ge {\n\n'
+        '#include "airloom/dtype.h"\n#include "ir/attr.h"\n#include "opdb/required.h"\n\nnamespace airloom::ge {\n\n'
         "// Attrs::visit calls visitor(name, value, default) for each attribute in prototype order,\n"
         "// and visitor(name, value) for a required one.\n",
     ]
@@ -301,7 +301,7 @@ def load(data: Path) -> tuple[Json, list[str], Dtypes]:
     ops: Json = json.loads((data / "ge_ops.json").read_text())
     enums: Json = json.loads((data / "enums.json").read_text())
     emitted = [line.strip() for line in (data / "emitted.txt").read_text().splitlines()]
-    header = (ROOT / "src/ir/dtype.h").read_text()
+    header = (ROOT / "include/airloom/dtype.h").read_text()
     return ops, [op for op in emitted if op and not op.startswith("#")], Dtypes(enums, header)
 
 
