@@ -688,7 +688,7 @@ bool Executable::make_direct(const Step& step, Segment& segment, const std::vect
   return true;
 }
 
-void Executable::run_direct(Segment& segment, std::vector<Tensor>& now) {
+void Executable::run_direct(Segment& segment, std::vector<Tensor>& now) const {
   std::vector<const float*> in;
   std::vector<float*> out;
   in.reserve(segment.inputs.size());

@@ -83,7 +83,7 @@ class Executable {
   void compile(const Step& step, Segment& segment, const std::vector<Tensor>* values);
   /// Makes `segment.direct` for these input shapes if they leave little work; false when it has to be the plugin.
   bool make_direct(const Step& step, Segment& segment, const std::vector<Dims>& shapes);
-  void run_direct(Segment& segment, std::vector<Tensor>& values);
+  void run_direct(Segment& segment, std::vector<Tensor>& values) const;
   [[nodiscard]] ir::Value read_as(ir::Value value, ir::NodeId reader) const;
 
   const ir::Graph& graph_;
