@@ -75,7 +75,7 @@ const Known* in_numpy(DType dtype) {
 
 /// The functions of torch.Tensor; null when the type is another one.
 const TorchApi* torch_api(PyTypeObject* type) {
-  static PyTypeObject* tensor_type = nullptr;  // guarded by the GIL
+  static const PyTypeObject* tensor_type = nullptr;  // guarded by the GIL
   static const TorchApi* api = nullptr;
   if (type == tensor_type) return api;
   if (tensor_type != nullptr || std::string_view(type->tp_name) != "Tensor") return nullptr;
@@ -119,8 +119,8 @@ std::optional<Borrowed> borrow(nb::handle value, DType wanted) {
     const Known* row = known(wanted);
     if (row == nullptr) return std::nullopt;
     // Elements that stand there with the other sign: DLPack does not know of them.
-    static PyObject* const is_neg = PyUnicode_InternFromString("is_neg");
-    const nb::object negative = nb::steal(PyObject_CallMethodNoArgs(value.ptr(), is_neg));
+    static const nb::handle is_neg(PyUnicode_InternFromString("is_neg"));
+    const nb::object negative = nb::steal(PyObject_CallMethodNoArgs(value.ptr(), is_neg.ptr()));
     nb::dlpack::dltensor tensor{};
     if (negative.ptr() != Py_False || api->tensor_from_object(value.ptr(), &tensor) != 0) {
       PyErr_Clear();
