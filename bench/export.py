@@ -28,17 +28,8 @@ MB = 1e6
 def build(name: str) -> tuple[Any, dict[str, Any]]:
     """A model with random weights and its sample inputs (keyword arguments)."""
     import torch
+    from models import FirstOutput
     from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
-
-    class FirstOutput(torch.nn.Module):
-        """The model's first output only, so that no output class is part of what is measured."""
-
-        def __init__(self, model: Any) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
-            return self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
 
     torch.manual_seed(0)
     ids = torch.randint(0, 30000, (1, 128))

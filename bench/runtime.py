@@ -71,17 +71,8 @@ def resnet() -> Any:
 def build(name: str) -> tuple[Any, tuple[Any, ...]]:
     """The module in inference mode and its inputs, in the order of forward's arguments."""
     import torch
+    from models import FirstOutput
     from torch import nn
-
-    class Encoder(nn.Module):
-        """The first output only, so that no output class is part of what is measured."""
-
-        def __init__(self, model: nn.Module) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
-            return self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
 
     torch.manual_seed(0)
     if name == "mlp":
@@ -117,7 +108,7 @@ def build(name: str) -> tuple[Any, tuple[Any, ...]]:
             )
         )
     ids = torch.randint(0, 16000, shape)
-    return Encoder(model).eval(), (ids, torch.ones_like(ids))
+    return FirstOutput(model).eval(), (ids, torch.ones_like(ids))
 
 
 def prepare(engine: str, name: str, folder: Path, threads: int) -> Call:

@@ -11,6 +11,8 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 
+#include "runtime/tensor.h"
+
 namespace nb = nanobind;
 
 namespace airloom::bindings {
@@ -155,12 +157,7 @@ nb::object tensor_of(const runtime::TensorBuf& buf, const TorchApi& torch) {
   auto handed = std::make_unique<Handed>();
   handed->owner = buf.data;
   handed->shape = buf.shape;
-  handed->strides.resize(buf.shape.size());
-  std::int64_t step = 1;
-  for (std::size_t i = buf.shape.size(); i-- > 0;) {
-    handed->strides[i] = step;
-    step *= std::max<std::int64_t>(buf.shape[i], 1);
-  }
+  handed->strides = runtime::row_strides(buf.shape);
   Managed& managed = handed->managed;
   managed = {};
   managed.version = {1, 1};

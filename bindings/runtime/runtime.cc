@@ -131,13 +131,8 @@ class Session {
   nb::list run(const std::vector<std::optional<Given>>& given) {
     std::vector<TensorView> views;
     for (std::size_t i = 0; i < given.size(); ++i) views.push_back(view_of(i, given[i]));
-    const std::vector<TensorBuf> results = value([&] {
-      const nb::gil_scoped_release free;
-      const std::lock_guard lock(mutex_);
-      return session_.run(views);
-    }());
     nb::list out;
-    for (const TensorBuf& result : results) out.append(array_of(result));
+    for (const TensorBuf& result : computed(views)) out.append(array_of(result));
     return out;
   }
 
@@ -156,13 +151,8 @@ class Session {
       if (input->torch != nullptr) torch = input->torch;
       inputs.push_back(std::move(*input));
     }
-    const std::vector<TensorBuf> results = value([&] {
-      const nb::gil_scoped_release free;
-      const std::lock_guard lock(mutex_);
-      return session_.run(views);
-    }());
     nb::list out;
-    for (const TensorBuf& result : results) out.append(torch != nullptr ? tensor_of(result, *torch) : array_of(result));
+    for (const TensorBuf& result : computed(views)) out.append(torch != nullptr ? tensor_of(result, *torch) : array_of(result));
     return nb::tuple(out);
   }
 
@@ -200,6 +190,14 @@ class Session {
   }
 
  private:
+  std::vector<TensorBuf> computed(const std::vector<TensorView>& views) {
+    return value([&] {
+      const nb::gil_scoped_release free;
+      const std::lock_guard lock(mutex_);
+      return session_.run(views);
+    }());
+  }
+
   TensorView view_of(std::size_t i, const std::optional<Given>& given) const {
     TensorView out;
     if (i < session_.inputs().size()) out.dtype = session_.inputs()[i].dtype;

@@ -29,6 +29,12 @@ Reduction reduction_of(const NodeView& n) {
 
 /// The type that values are combined in: half types are summed in float32 and rounded once.
 DType wide_type(DType dtype) { return dtype == DType::kFloat16 || dtype == DType::kBFloat16 ? DType::kFloat : dtype; }
+/// Also for a type that no descriptor declares, which the check at load does not see.
+Combine combine_for(const HostCtx& c, DType wide, Reduction reduction) {
+  const Combine combine = combine_of(wide, reduction);
+  if (combine == nullptr) bad_value(fmt::format("reduction {:?} of {}", c.attr_string("reduction", "sum"), ir::info(wide).torch));
+  return combine;
+}
 void check_reduction(CheckCtx& c) {
   c.only("reduction", {"sum", "prod", "max", "min"});
   const DType dtype = c.dtype(c.slot("x", 0));
@@ -54,7 +60,7 @@ void all_reduce(HostCtx& c) {
   const Tensor& x = c.in("x", 0);
   const Reduction reduction = reduction_of(c);
   const DType wide = wide_type(x.dtype);
-  const Combine combine = combine_of(wide, reduction);
+  const Combine combine = combine_for(c, wide, reduction);
   group.agree({"HcomAllReduce", x.dtype, x.numel(), static_cast<std::int64_t>(reduction), {}});
   const Tensor sum = wide == x.dtype ? own_copy(x) : cast(x, wide);
   group.all_reduce(writable(sum), static_cast<std::size_t>(sum.numel()), static_cast<std::size_t>(ir::item_size(wide)), combine);
@@ -79,7 +85,7 @@ void reduce_scatter(HostCtx& c) {
   const Tensor& x = c.in("x", 0);
   const Reduction reduction = reduction_of(c);
   const DType wide = wide_type(x.dtype);
-  const Combine combine = combine_of(wide, reduction);
+  const Combine combine = combine_for(c, wide, reduction);
   Dims shape = x.shape;
   const std::int64_t rows = rows_by_rank(c, x, group);
   group.agree({"HcomReduceScatter", x.dtype, x.numel(), static_cast<std::int64_t>(reduction), {}});

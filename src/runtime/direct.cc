@@ -282,21 +282,8 @@ void identity(Build& b, const DirectNode& n) {
 }
 void reshape(Build& b, const DirectNode& n) {
   const Value x = b.in(n, 0);
-  const NodeView view(*n.node);
-  Dims shape = b.ints_of(n, 1);
-  if (view.attr_int("axis", 0) != 0 || view.attr_int("num_axes", -1) != -1) throw NoForm{};
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] == 0 && i >= x.shape.size()) throw NoForm{};
-    if (shape[i] == 0) shape[i] = x.shape[i];
-  }
-  const std::int64_t all = runtime::count(x.shape);
-  if (const auto hole = std::find(shape.begin(), shape.end(), -1); hole != shape.end()) {
-    *hole = 1;
-    const std::int64_t rest = runtime::count(shape);
-    if (rest == 0) throw NoForm{};
-    *hole = all / rest;
-  }
-  if (runtime::count(shape) != all) throw NoForm{};
+  const Dims shape = resolve_reshape(NodeView(*n.node), x.shape, b.ints_of(n, 1));
+  if (runtime::count(shape) != runtime::count(x.shape)) throw NoForm{};
   b.view(n, x, shape);
 }
 

@@ -51,6 +51,9 @@ class NodeView {
 
 struct Scope;  // the session's services for nodes that need more than values (subgraphs, collectives); runtime/exec.h
 
+/// Shape that Reshape makes of `from` by its attributes and the values of its input `shape`; throws Exception where it makes none.
+Dims resolve_reshape(const NodeView& n, const Dims& from, Dims to);
+
 class HostCtx : public NodeView {
  public:
   HostCtx(const ir::Node& node, std::vector<Tensor> inputs, Scope* scope)

@@ -959,7 +959,7 @@ void ov_swiglu(OvCtx& c) { ov_glu_of(c, true); }
 void ov_rint(OvCtx& c) { c.out(0, mk<op::Round>(c.in(0), op::Round::RoundMode::HALF_TO_EVEN)); }
 void ov_round(OvCtx& c) {
   if (!is_real(c.in(0)) || c.attr_int("decimals", 0) != 0) throw NeedsHost{};
-  c.out(0, mk<op::Round>(c.in(0), op::Round::RoundMode::HALF_TO_EVEN));
+  ov_rint(c);
 }
 /// Where |x| is small, log(1 + x) and exp(x) - 1 lose what x holds; these forms keep it.
 void ov_log1p(OvCtx& c) {

@@ -34,8 +34,6 @@ namespace {
 
 using Millis = std::chrono::milliseconds;
 
-Millis millis(double seconds) { return Millis(std::max<std::int64_t>(1, static_cast<std::int64_t>(seconds * 1000))); }
-
 template <class S, Reduction R>
 void combine(void* out, const void* a, const void* b, std::size_t n) {
   auto* to = static_cast<S*>(out);

@@ -35,7 +35,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Millis = std::chrono::milliseconds;
 
-Millis millis(double seconds) { return Millis(std::max<std::int64_t>(1, static_cast<std::int64_t>(seconds * 1000))); }
 double seconds(Millis time) { return static_cast<double>(time.count()) / 1000; }
 
 /// A short name that every rank derives from longer ones (FNV-1a).

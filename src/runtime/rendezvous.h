@@ -1,6 +1,7 @@
 // Where ranks find each other before they are connected: a folder that all of them see, or a key-value server inside rank 0.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -13,6 +14,11 @@
 #include "airloom/runtime.h"
 
 namespace airloom::runtime {
+
+/// At least one.
+inline std::chrono::milliseconds millis(double seconds) {
+  return std::chrono::milliseconds(std::max<std::int64_t>(1, static_cast<std::int64_t>(seconds * 1000)));
+}
 
 /// The keys of one group, named after its ranks. A key is written once. All functions throw Exception; they wait as long as the world
 /// says, not as long as Gloo says.

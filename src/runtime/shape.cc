@@ -37,32 +37,6 @@ void host_gather_shapes(HostCtx& c) {
   c.out(0, make(c.attr_dtype("dtype", DType::kInt32), {static_cast<std::int64_t>(out.size())}, out));
 }
 
-Dims resolve_reshape(const NodeView& n, const Dims& from, Dims to) {
-  const std::int64_t axis = n.attr_int("axis", 0);
-  const std::int64_t num = n.attr_int("num_axes", -1);
-  const auto rank = static_cast<std::int64_t>(from.size());
-  const std::int64_t first = axis < 0 ? axis + rank + 1 : axis;
-  const std::int64_t last = num < 0 ? rank : first + num;
-  if (first < 0 || first > rank || last > rank) bad_value("Reshape's axis and num_axes do not fit x");
-  for (std::size_t i = 0; i < to.size(); ++i) {
-    if (to[i] != 0) continue;
-    if (first + static_cast<std::int64_t>(i) >= rank)
-      bad_value(fmt::format("Reshape copies dimension {} of {}, which has none", i, dims_text(from)));
-    to[i] = from[static_cast<std::size_t>(first) + i];
-  }
-  Dims out(from.begin(), from.begin() + first);
-  out.insert(out.end(), to.begin(), to.end());
-  out.insert(out.end(), from.begin() + last, from.end());
-  const auto hole = std::find(out.begin(), out.end(), -1);
-  if (hole != out.end()) {
-    *hole = 1;
-    const std::int64_t known = count(out);
-    const std::int64_t all = count(from);
-    if (known == 0 || all % known != 0) bad_value(fmt::format("Reshape of {} to {}: -1 cannot be found", dims_text(from), dims_text(to)));
-    *hole = all / known;
-  }
-  return out;
-}
 void host_reshape(HostCtx& c) { c.out(0, c.in(0).reshaped(resolve_reshape(c, c.in(0).shape, ints(c.in("shape", 1))))); }
 
 Dims squeeze_shape(const Dims& from, const Dims& axes) {
@@ -1105,6 +1079,32 @@ constexpr Op kTable[] = {
 
 }  // namespace
 
+Dims resolve_reshape(const NodeView& n, const Dims& from, Dims to) {
+  const std::int64_t axis = n.attr_int("axis", 0);
+  const std::int64_t num = n.attr_int("num_axes", -1);
+  const auto rank = static_cast<std::int64_t>(from.size());
+  const std::int64_t first = axis < 0 ? axis + rank + 1 : axis;
+  const std::int64_t last = num < 0 ? rank : first + num;
+  if (first < 0 || first > rank || last > rank) bad_value("Reshape's axis and num_axes do not fit x");
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    if (to[i] != 0) continue;
+    if (first + static_cast<std::int64_t>(i) >= rank)
+      bad_value(fmt::format("Reshape copies dimension {} of {}, which has none", i, dims_text(from)));
+    to[i] = from[static_cast<std::size_t>(first) + i];
+  }
+  Dims out(from.begin(), from.begin() + first);
+  out.insert(out.end(), to.begin(), to.end());
+  out.insert(out.end(), from.begin() + last, from.end());
+  const auto hole = std::find(out.begin(), out.end(), -1);
+  if (hole != out.end()) {
+    *hole = 1;
+    const std::int64_t known = count(out);
+    const std::int64_t all = count(from);
+    if (known == 0 || all % known != 0) bad_value(fmt::format("Reshape of {} to {}: -1 cannot be found", dims_text(from), dims_text(to)));
+    *hole = all / known;
+  }
+  return out;
+}
 std::span<const Op> shape_ops() { return kTable; }
 
 }  // namespace airloom::runtime

@@ -158,6 +158,14 @@ TEST(RuntimeCollective, AllReduceKnowsMaxMinProdAndBool) {
   for (const Answer& a : reduced("max", "c64[1]", [](int) { return arg(DType::kComplex64, {1}, std::vector<Complex>{{1, 2}}); })) {
     EXPECT_NE(a.error.find("reduction \"max\" of complex64"), std::string::npos) << a.error;
   }
+  // A type that no descriptor declares is seen when it comes.
+  for (const std::string node : {"HcomAllReduce(x = %z) {reduction = \"max\", group = \"g\", fusion = 0, fusion_id = -1}",
+                                 "HcomReduceScatter(x = %z) {reduction = \"max\", group = \"g\", rank_size = 2}"}) {
+    const std::string body = "%x = Data() {index = 0} : f32[2]\n%z = Complex(real = %x, imag = %x) : undef[2]\n%y = " + node +
+                             " : undef[2]\n%NetOutput = NetOutput(input0 = %y)";
+    for (const Answer& a : run_ranks(2, same(body, [](int) { return std::vector<Arg>{f32({2}, {1, 2})}; })))
+      EXPECT_NE(a.error.find("reduction \"max\" of complex64"), std::string::npos) << a.error;
+  }
 }
 
 TEST(RuntimeCollective, GatherScatterAndExchangeFollowRankOrder) {
