@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include "run.h"
@@ -56,6 +57,9 @@ struct Case {
 std::vector<Answer> run_ranks(int count, const Case& what, const std::set<int>& absent = {}) {
   const TemporaryFolder folder;
   std::vector<Answer> out(static_cast<std::size_t>(count));
+  // OpenVINO calls this when a model goes. With AddressSanitizer nothing else has set up glibc's own heap by then, which several threads
+  // must not do at once.
+  ::malloc_trim(0);
   std::vector<std::thread> threads;
   for (int rank = 0; rank < count; ++rank) {
     if (absent.count(rank) != 0) continue;
